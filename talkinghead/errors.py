@@ -1,0 +1,21 @@
+"""Expected failures. Each message is one line that names the fix; the command line prints it and exits with 1."""
+
+
+class TalkingHeadError(Exception):
+    """Base of every expected failure."""
+
+
+class PortraitError(TalkingHeadError):
+    """The photo cannot be used: unreadable, no face, face too small, picture too large."""
+
+
+class SpeechError(TalkingHeadError):
+    """The sound cannot be used: unreadable, no audio stream, empty, silent."""
+
+
+class OutputError(TalkingHeadError):
+    """The result cannot be written: missing folder, no permission, disk full."""
+
+
+class EngineError(TalkingHeadError):
+    """A network cannot be run: no runtime installed, unknown device, weights missing or damaged."""

@@ -1,0 +1,125 @@
+"""A photo made ready to be moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talkinghead.constants import FACE_HEIGHT_PX, SIZE_PX
+from talkinghead.errors import PortraitError
+from talkinghead.motion.latent import FaceCode, LatentModel
+from talkinghead.portrait.crop import Crop
+from talkinghead.portrait.detector import FaceBox, FaceDetector
+from talkinghead.portrait.landmarker import Landmarker
+from talkinghead.portrait.load import load_photo
+from talkinghead.runtime.engine import load_engine
+from talkinghead.runtime.weights import model_path
+
+MAX_SIDE_PX = 1920
+"""Longer photos are shrunk to this: the side of the video that `full` makes."""
+SMALLEST_FACE_PX = 60
+_FACE_CENTRE = (0.5, 0.561)
+"""Where the middle of the face's box lies in the crop."""
+_TIGHTEST = 0.8
+"""A crop may be this much tighter than usual rather than reach past the photo."""
+_PRESENCE = 0.5
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A face found in a photo.
+
+    image (h, w, 3) uint8 RGB: the photo, upright, long side at most `MAX_SIDE_PX`; crop: the square that is drawn; face
+    (512, 512, 3) uint8 RGB: that square; points (478, 3) float32 px in it; code: its identity, dynamics, pose and residual;
+    notes: remarks for the user.
+    """
+
+    image: np.ndarray
+    crop: Crop
+    face: np.ndarray
+    points: np.ndarray
+    code: FaceCode
+    notes: tuple[str, ...] = ()
+
+    @property
+    def z_id(self) -> np.ndarray:
+        return self.code.z_id
+
+    @property
+    def z_dyn(self) -> np.ndarray:
+        return self.code.z_dyn
+
+
+class FaceReader:
+    """The face network: photo -> `Portrait`. Engines are loaded when first used."""
+
+    def __init__(self, latent: LatentModel, device: str = "cpu", threads: int = 1) -> None:
+        self._latent, self._device, self._threads = latent, device, threads
+
+    @cached_property
+    def detector(self) -> FaceDetector:
+        return FaceDetector(load_engine(model_path("face", "detector.onnx"), self._device, self._threads))
+
+    @cached_property
+    def landmarker(self) -> Landmarker:
+        parts = ("landmarks", "mouth", "eye")
+        engines = (load_engine(model_path("face", f"{part}.onnx"), self._device, self._threads) for part in parts)
+        return Landmarker(*engines, mean=self._latent.mean)
+
+    def read(self, photo: str | Path | np.ndarray) -> Portrait:
+        """The portrait of the largest face; PortraitError where there is none or it is too small."""
+        image = photo if isinstance(photo, np.ndarray) else load_photo(photo)
+        name = "the picture" if isinstance(photo, np.ndarray) else Path(photo).name
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise PortraitError(f"{name} must be uint8 RGB of shape (h, w, 3), not {image.dtype} {image.shape}")
+        points, notes = self._find(image, name)
+        height_px = self._latent.encode(points).pose.scale_px
+        if height_px < SMALLEST_FACE_PX:
+            raise PortraitError(
+                f"the face in {name} is too small ({height_px:.0f} px high): it needs {SMALLEST_FACE_PX} px, "
+                "so crop closer or use a larger photo"
+            )
+        zoom = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
+        if zoom < 1:
+            image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+            points = points * np.float32(zoom)
+            points[:, :2] += (zoom - 1) / 2
+        crop = frame_face(points, height_px * zoom, image.shape)
+        inside = np.concatenate([crop.from_photo(points[:, :2]), points[:, 2:] * (SIZE_PX / crop.side)], axis=1).astype(
+            np.float32
+        )
+        return Portrait(image, crop, crop.extract(image), inside, self._latent.encode(inside), notes)
+
+    def _find(self, image: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Points (478, 3) px of the largest true face and remarks."""
+        true: list[tuple[FaceBox, np.ndarray]] = []
+        for box in self.detector.find(image)[:8]:
+            points, presence = self.landmarker.locate(image, box)
+            if presence > _PRESENCE:
+                true.append((box, points))
+        if not true:
+            raise PortraitError(f"no face found in {name}: use a photo that shows one face from the front, in good light")
+        if len(true) == 1:
+            return true[0][1], ()
+        largest = max(true, key=lambda found: found[0].height_px)
+        return largest[1], (f"{len(true)} faces found in {name}: took the largest; crop the photo to choose another",)
+
+
+def frame_face(points: np.ndarray, height_px: float, shape: tuple[int, ...]) -> Crop:
+    """The square round a face that shows it at the usual size, inside the photo as far as it goes."""
+    rows, columns = shape[:2]
+    side = height_px * SIZE_PX / FACE_HEIGHT_PX
+    if side > min(rows, columns):
+        side = max(_TIGHTEST * side, min(rows, columns))
+    box = points[:468, :2]
+    corner = (box.min(0) + box.max(0)) / 2 - np.array(_FACE_CENTRE) * side
+    for axis, length in enumerate((columns, rows)):
+        if side <= length:
+            corner[axis] = np.clip(corner[axis], 0, length - side)
+        else:
+            corner[axis] = (length - side) / 2 if axis == 0 else min(max(corner[axis], length - side), 0)
+    return Crop(float(corner[0]), float(corner[1]), float(side))

@@ -1,0 +1,204 @@
+"""One eye: the eyeball is a layer of its own beneath the lids, so that the iris turns and the lids close over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from talkinghead.motion.pose import HeadPose
+from talkinghead.render import layout
+from talkinghead.render.patch import Window, cover, mix, plane_warp, rigid_map, smooth_fill
+from talkinghead.render.surround import smoothstep
+
+_LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
+_LASH_DARKNESS = 0.5
+_IRIS_SCALE = 1.06
+_LUMA = np.array((0.30, 0.59, 0.11), np.float32)
+
+
+@dataclass(frozen=True)
+class EyeIndex:
+    """Which points make an eye."""
+
+    upper: tuple[int, ...]
+    lower: tuple[int, ...]
+    upper_fold: tuple[int, ...]
+    lower_fold: tuple[int, ...]
+    iris: tuple[int, ...]
+
+
+LEFT_EYE = EyeIndex(
+    layout.LEFT_UPPER_LID,
+    layout.LEFT_LOWER_LID,
+    layout.LEFT_UPPER_FOLD,
+    layout.LEFT_LOWER_FOLD,
+    layout.LEFT_IRIS,
+)
+RIGHT_EYE = EyeIndex(
+    layout.RIGHT_UPPER_LID,
+    layout.RIGHT_LOWER_LID,
+    layout.RIGHT_UPPER_FOLD,
+    layout.RIGHT_LOWER_FOLD,
+    layout.RIGHT_IRIS,
+)
+
+
+def lash_points(points: np.ndarray, eye: EyeIndex, scale_px: float) -> np.ndarray:
+    """Points (14, d) just outside both margins: they move with the margin, so that lashes keep their thickness."""
+    margin = points[list(eye.upper[1:-1] + eye.lower[1:-1])]
+    fold = points[list(eye.upper_fold + eye.lower_fold)]
+    way = fold - margin
+    length = np.linalg.norm(way[:, :2], axis=1, keepdims=True)
+    share = np.minimum(_LASH_DEPTH * scale_px / np.maximum(length, 1e-6), 0.6)
+    return margin + way * share
+
+
+def uncross(points: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
+    """Let two facing edges that crossed meet half-way, in place; returns the gaps (n,) px, 0 where they meet."""
+    top, bottom = points[list(upper)], points[list(lower)]
+    across = top[-1, :2] - top[0, :2]
+    down = np.array((-across[1], across[0])) / max(float(np.hypot(*across)), 1e-6)
+    gap = (bottom[:, :2] - top[:, :2]) @ down
+    crossed = gap < 0
+    middle = (top + bottom) / 2
+    points[np.array(upper)[crossed]] = middle[crossed]
+    points[np.array(lower)[crossed]] = middle[crossed]
+    return np.maximum(gap, 0.0)
+
+
+def _sclera(patch: np.ndarray, white: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The eyeball without its iris (h, w, 3), and its colour (3,), from the pixels that are ``white`` (h, w)."""
+    luma = patch @ _LUMA
+    floor = 0.8 * float(skin @ _LUMA)
+    guess = np.clip(0.35 * skin + 0.65 * float(skin @ _LUMA), 0, 255) * 0.95
+    if int(white.sum()) >= 6:
+        level = float(np.quantile(luma[white], 0.8))
+        # Lashes, the corner's pink and shadows are no part of the white.
+        clean = white & (luma > max(0.55 * level, 0.6 * floor))
+        bright = clean & (luma > max(0.72 * level, 0.85 * floor))
+        if int(bright.sum()) >= 6:
+            return smooth_fill(patch, clean.astype(np.float32)), np.median(patch[bright], axis=0)
+    return np.broadcast_to(guess, patch.shape).astype(np.float32), guess
+
+
+class EyeLayer:
+    """Draws one eye over the warped picture."""
+
+    def __init__(self, face: np.ndarray, points: np.ndarray, pose: HeadPose, eye: EyeIndex) -> None:
+        """``face`` (s, s, 3) uint8 RGB with its points (478, 3) px and pose."""
+        self._eye, self._pose, self._size_px = eye, pose, face.shape[0]
+        self._points = points[:, :2].astype(np.float64)
+        self._solid = points[list(eye.upper + eye.lower[-2:0:-1] + eye.upper_fold + eye.lower_fold)].astype(np.float64)
+        self._ring = self._points[list(eye.upper + eye.lower[-2:0:-1])]
+        self._corner = self._points[[eye.upper[0], eye.upper[-1]]].mean(axis=0)
+        self._iris = self._points[eye.iris[0]]
+        rim = self._points[list(eye.iris[1:])]
+        self._radius = float(np.linalg.norm(rim - self._iris, axis=1).mean()) * _IRIS_SCALE
+        self._open_px = self._gaps(self._points).mean()
+        self._window = Window.around(np.concatenate((self._ring, rim)), 0.06 * pose.scale_px, self._size_px)
+        self._textures(face[self._window.slices].astype(np.float32))
+
+    def _gaps(self, points: np.ndarray) -> np.ndarray:
+        return uncross(points.copy(), self._eye.upper, self._eye.lower)[1:-1]
+
+    def fill_opening(self, base: np.ndarray) -> None:
+        """Replace the eye within the opening of ``base`` (s, s, 3) uint8 by lid skin, in place."""
+        patch = base[self._window.slices].astype(np.float32)
+        opening = cover(self._ring, self._window)
+        size = max(3, int(0.02 * self._pose.scale_px) | 1)
+        wide = cv2.dilate(opening, np.ones((size, size), np.uint8))
+        skin = smooth_fill(patch, (wide < 0.05).astype(np.float32))
+        # A little more than the opening: the wet rim of the lower lid would show as a bright line in a closed eye.
+        full = cv2.GaussianBlur(cv2.dilate(opening, np.ones((3, 3), np.uint8)), (0, 0), 0.6)
+        base[self._window.slices] = np.round(mix(patch, skin, full))
+
+    def _textures(self, patch: np.ndarray) -> None:
+        x, y = self._window.grid()
+        far = np.hypot(x - self._iris[0], y - self._iris[1])
+        opening = cover(self._ring, self._window)
+        seen = cv2.erode(opening, np.ones((3, 3), np.uint8)) > 0.99
+        white = seen & (far > self._radius * 1.1 + 0.8)
+        around = patch[opening < 0.01]
+        light = np.median(around, axis=0) if len(around) else np.full(3, 160.0)
+        sclera, self.white_level = _sclera(patch, white, light)
+        # What the photo does not show of the ball lies in the lids' shade; it is round.
+        shade = np.clip((cv2.GaussianBlur(opening, (0, 0), max(1.0, 0.012 * self._pose.scale_px)) - 0.3) / 0.6, 0, 1)
+        hidden = cv2.GaussianBlur(1.0 - white.astype(np.float32), (0, 0), 0.8) * (1.0 - white)
+        sclera = sclera * (1.0 - 0.35 * hidden * (1.0 - shade) - 0.05 * hidden)[..., None].astype(np.float32)
+        shown = seen & (far < self._radius)
+        if int(shown.sum()) < 10:
+            iris = np.where(far[..., None] < self._radius * 0.42, 12.0, (46.0, 34.0, 28.0)).astype(np.float32)
+        else:
+            # What the lid hid of the iris is mirrored from its other half.
+            mirror_y = (2 * self._iris[1] - y - self._window.y0).astype(np.float32)
+            mirror_x = (x - self._window.x0).astype(np.float32)
+            mirrored = cv2.remap(patch, mirror_x, mirror_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            usable = cv2.remap(shown.astype(np.float32), mirror_x, mirror_y, cv2.INTER_LINEAR)
+            known = np.maximum(shown, usable > 0.99)
+            iris = smooth_fill(np.where(shown[..., None], patch, mirrored), known.astype(np.float32))
+        disc = np.clip((self._radius - far) / 1.6 + 0.5, 0.0, 1.0).astype(np.float32)
+        self._sclera = sclera
+        self._disc = np.dstack((iris, disc))
+        self._texture_origin = np.array([[1, 0, self._window.x0], [0, 1, self._window.y0], [0, 0, 1]], np.float64)
+
+    def window(self, points: np.ndarray) -> Window:
+        """The part of the picture that ``draw`` changes for driven points (478, 3)."""
+        ring = points[list(self._eye.upper + self._eye.lower), :2]
+        return Window.around(ring, 4.0, self._size_px)
+
+    def draw(self, lids: np.ndarray, plain: np.ndarray, window: Window, points: np.ndarray, pose: HeadPose) -> np.ndarray:
+        """The finished eye (h, w, 3) float32 in ``window`` for driven points (478, 3) whose lids do not cross.
+
+        ``lids`` is the warped picture with the opening filled with skin, ``plain`` that with the photographed eye,
+        both (h, w, 3). Close to the photo's own state the photographed eye is kept as it is.
+        """
+        eye = self._eye
+        places = points[:, :2].astype(np.float64)
+        ring = places[list(eye.upper + eye.lower[-2:0:-1])]
+        corner = places[[eye.upper[0], eye.upper[-1]]].mean(axis=0)
+        plane = rigid_map(self._pose, pose, self._solid)
+        expected = pose.apply(self._pose.inverse(self._solid[: len(ring)]))[:, :2]
+        aside = corner - (expected[0] + expected[len(eye.upper) - 1]) / 2
+        expected += aside
+        plane[:, 2] += aside
+        turned = places[eye.iris[0]] - (plane[:, :2] @ self._iris + plane[:, 2])
+        change = max(float(np.abs(ring - expected).max()), float(np.hypot(*turned)))
+        blend = float(smoothstep(0.15, 1.2, np.array(change)))
+        if blend <= 0:
+            return plain.astype(np.float32)
+        opening = cv2.GaussianBlur(cover(ring, window), (0, 0), 0.55)
+        ball = self._ball(plane, turned, window)
+        drawn = mix(lids.astype(np.float32), ball * self._shadow(opening, places)[..., None], opening)
+        closed = 1.0 - min(1.0, float(self._gaps(places).mean()) / max(self._open_px * 0.5, 1.0))
+        if closed > 0:
+            drawn *= 1.0 - (_LASH_DARKNESS * closed * self._lash(places[list(eye.upper)], window))[..., None]
+        return mix(plain.astype(np.float32), drawn, np.full(window.shape, blend, np.float32))
+
+    def _ball(self, plane: np.ndarray, turned: np.ndarray, window: Window) -> np.ndarray:
+        rest = plane @ self._texture_origin
+        sclera = plane_warp(self._sclera, rest, window)
+        rest[:, 2] += turned
+        disc = plane_warp(self._disc, rest, window)
+        return mix(sclera, disc[..., :3], disc[..., 3])
+
+    def _shadow(self, opening: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """The upper lid's shadow on what it uncovers when the eye is opened wider than in the photo."""
+        wider = float(self._gaps(places).mean()) / max(self._open_px, 1.0) - 1.0
+        strength = 0.3 * min(max(wider, 0.0) * 2.0, 1.0)
+        sigma = max(1.0, 0.012 * self._pose.scale_px)
+        soft = cv2.GaussianBlur(opening, (0, 0), sigma)
+        soft = cv2.warpAffine(soft, np.array([[1, 0, 0], [0, 1, sigma * 0.6]], np.float32), soft.shape[::-1])
+        return 1.0 - strength * (1.0 - np.clip((soft - 0.3) / 0.5, 0, 1))
+
+    def _lash(self, margin: np.ndarray, window: Window) -> np.ndarray:
+        h, w = window.shape
+        line = np.zeros((h * 4, w * 4), np.uint8)
+        fixed = np.round(((margin - window.origin + 0.5) * 4 - 0.5) * 64).astype(np.int32)
+        thick = max(2, round(0.006 * self._pose.scale_px * 4))
+        taper = np.sin(np.linspace(0.06, 0.94, len(fixed) - 1) * np.pi) ** 0.6 * 255
+        for k, level in enumerate(taper):
+            cv2.polylines(line, [fixed[k : k + 2]], False, int(level), thick, cv2.LINE_8, 6)
+        soft = cv2.resize(line, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        return cv2.GaussianBlur(soft, (0, 0), 0.6)

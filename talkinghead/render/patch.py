@@ -1,0 +1,115 @@
+"""Small picture parts: smooth filling, antialiased outlines, sampling through a plane map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from talkinghead.motion.pose import HeadPose
+
+_SUPERSAMPLE = 4
+_SHIFT = 6
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of the picture, px: rows y0..y1, columns x0..x1 (ends excluded)."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @classmethod
+    def around(cls, points: np.ndarray, pad_px: float, size_px: int) -> Window:
+        """The rectangle round points (n, 2), kept inside the picture; it may be empty."""
+        low = np.clip(np.floor(points.min(axis=0) - pad_px), 0, size_px)
+        high = np.clip(np.ceil(points.max(axis=0) + pad_px) + 1, 0, size_px)
+        return cls(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+
+    @property
+    def empty(self) -> bool:
+        """Nothing of it lies in the picture."""
+        return self.x1 - self.x0 < 2 or self.y1 - self.y0 < 2
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the rectangle in a picture."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, px."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    @property
+    def origin(self) -> np.ndarray:
+        """(x0, y0)."""
+        return np.array((self.x0, self.y0), np.float64)
+
+    def grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixel coordinates x (h, w) and y (h, w), float32."""
+        y, x = np.mgrid[self.y0 : self.y1, self.x0 : self.x1]
+        return x.astype(np.float32), y.astype(np.float32)
+
+
+def cover(polygon: np.ndarray, window: Window) -> np.ndarray:
+    """How much of each pixel of ``window`` the polygon (n, 2) px covers: float32 (h, w) in 0..1."""
+    h, w = window.shape
+    big = np.zeros((h * _SUPERSAMPLE, w * _SUPERSAMPLE), np.uint8)
+    fixed = ((polygon - window.origin + 0.5) * _SUPERSAMPLE - 0.5) * (1 << _SHIFT)
+    cv2.fillPoly(big, [np.round(np.clip(fixed, -1e6, 1e6)).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
+    return cv2.resize(big, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+
+
+def smooth_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """``image`` (h, w, 3) float32 with the pixels that are not ``known`` (h, w, 0..1) filled from those that are."""
+    known = known.astype(np.float32)
+    if float(known.max(initial=0.0)) < 0.5:
+        return image.astype(np.float32)
+    out = image.astype(np.float32) * known[..., None]
+    weight = known.copy()
+    sigma = 1.2
+    mean = (out.sum(axis=(0, 1)) / weight.sum()).astype(np.float32)
+    filled = np.where(known[..., None] > 0.5, image.astype(np.float32), 0)
+    todo = known <= 0.5
+    while todo.any() and sigma < 64:
+        soft = cv2.GaussianBlur(weight, (0, 0), sigma)
+        color = cv2.GaussianBlur(out, (0, 0), sigma) / np.maximum(soft, 1e-6)[..., None]
+        ready = todo & (soft > 0.12)
+        filled[ready] = color[ready]
+        todo &= ~ready
+        sigma *= 1.8
+    filled[todo] = mean
+    calm = cv2.GaussianBlur(filled, (0, 0), 1.5)
+    return np.where(known[..., None] > 0.5, filled, calm)
+
+
+def plane_warp(texture: np.ndarray, matrix: np.ndarray, window: Window) -> np.ndarray:
+    """``texture`` seen in ``window`` through the plane map (2, 3) from texture to picture coordinates."""
+    local = np.array(matrix, np.float64)
+    local[:, 2] -= window.origin
+    h, w = window.shape
+    return cv2.warpAffine(texture, local, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def rigid_map(start: HeadPose, end: HeadPose, points: np.ndarray) -> np.ndarray:
+    """The affine map (2, 3) that comes closest to what a head turning from ``start`` to ``end`` does to ``points``.
+
+    ``points`` (n, 3) px are those of the photo; a ridge keeps thin sets (closed lips) from tipping over.
+    """
+    there = end.apply(start.inverse(points))[:, :2]
+    before, after = points[:, :2].mean(axis=0), there.mean(axis=0)
+    plane = end.scale_px * end.rotation[:2, :2] @ np.linalg.inv(start.scale_px * start.rotation[:2, :2])
+    a = points[:, :2] - before
+    rest = there - after - a @ plane.T
+    ridge = 0.02 * float((a * a).sum()) * np.eye(2)
+    linear = plane + np.linalg.solve(a.T @ a + ridge, a.T @ rest).T
+    return np.concatenate((linear, (after - linear @ before)[:, None]), axis=1)
+
+
+def mix(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """``above`` over ``below`` (h, w, 3) with ``alpha`` (h, w)."""
+    return below + (above - below) * alpha[..., None]

@@ -1,0 +1,128 @@
+"""What surrounds the face: hair, ears and skull go with the head, the neck bends, the background stays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from talkinghead.motion.pose import HeadPose
+from talkinghead.render.layout import OVAL, SKIN_POINTS
+
+_GRID_PX = 30
+_RINGS = (1.07, 1.18)
+_GRID_FROM = 1.27
+_SKULL_DEPTH = 0.42  # face heights: where the outline of hair and skull lies behind the face centre
+_NECK_DEPTH = 0.22
+_INSET = 0.03  # face heights
+_REACH = 0.16  # face heights: how far beyond the outline a moving jaw drags the skin along
+
+
+def smoothstep(low: np.ndarray | float, high: np.ndarray | float, value: np.ndarray) -> np.ndarray:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = np.clip((value - low) / (np.asarray(high) - low), 0.0, 1.0)
+    return t * t * (3 - 2 * t)
+
+
+def skin_inset(points: np.ndarray, pose: HeadPose) -> np.ndarray:
+    """How far skin points (468, 3) are drawn in, face heights, along the edge that a turned portrait hides.
+
+    There the outline lies on hair or wall as often as on skin; a head that turns to the front would stretch a streak of
+    it over the cheek. Stretched skin looks better.
+    """
+    skin = points[:SKIN_POINTS].astype(np.float64)
+    oval = list(OVAL)
+    nose = points[[1, 168]]
+    seen = np.linalg.norm(skin[oval, :2] - nose[:, :2].mean(axis=0), axis=1)
+    shape = pose.inverse(skin[oval])[:, :2] - pose.inverse(nose)[:, :2].mean(axis=0)
+    hidden = 1.0 - smoothstep(0.62, 0.88, seen / np.maximum(pose.scale_px * np.linalg.norm(shape, axis=1), 1e-6))
+    center = skin[oval, :2].mean(axis=0)
+    angle = np.arctan2(*(skin[oval, :2] - center).T[::-1])
+    order = np.argsort(angle)
+    inward = center - skin[:, :2]
+    share = np.interp(np.arctan2(-inward[:, 1], -inward[:, 0]), angle[order], hidden[order], period=2 * np.pi)
+    hull = cv2.convexHull(skin[:, :2].astype(np.float32))
+    edge = np.array([max(cv2.pointPolygonTest(hull, (float(x), float(y)), True), 0.0) for x, y in skin[:, :2]])
+    # Less and less farther in, but never so much less that neighbours change places.
+    length = _INSET * share * np.exp(-edge / (1.5 * _INSET * pose.scale_px))
+    inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-6)
+    shift = np.concatenate((inward * length[:, None], np.zeros((len(skin), 1))), axis=1)
+    return np.asarray(shift @ pose.rotation)
+
+
+class Surround:
+    """Mesh vertices outside the face.
+
+    ``source`` (n, 2) px. ``follow(points, pose)`` gives their driven places (n, 2) px and depth (n,).
+    """
+
+    def __init__(self, points: np.ndarray, pose: HeadPose, size_px: int) -> None:
+        oval = points[list(OVAL)].astype(np.float64)
+        self._pose, self._size_px = pose, size_px
+        self._oval = pose.inverse(oval)
+        self._center = oval[:, :2].mean(axis=0)
+        roll = np.arctan2(pose.rotation[1, 0], pose.rotation[0, 0])
+        self._turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+        local = (oval[:, :2] - self._center) @ self._turn.T
+        angle = np.arctan2(local[:, 1], local[:, 0])
+        order = np.argsort(angle)
+        self._angle, self._radius = angle[order], np.hypot(*local.T)[order]
+        self._oval_z = self._oval[order, 2]
+        self.source = self._vertices(oval[:, :2])
+        ratio, angle = self.ratio(self.source)
+        self.weight = self._falloff(ratio, angle)
+        self._canonical = self._place(ratio, angle)
+        self._drag = self._dragging(oval[:, :2])
+
+    def ratio(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance from the face centre over the outline's in that direction, and the angle (0 right, pi/2 down)."""
+        local = (places - self._center) @ self._turn.T
+        angle = np.arctan2(local[:, 1], local[:, 0])
+        radius = np.interp(angle, self._angle, self._radius, period=2 * np.pi)
+        return np.hypot(*local.T) / radius, angle
+
+    def follow(self, oval: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
+        """Driven places from the driven outline (36, 3) px and the driving pose."""
+        rigid = pose.apply(self._canonical)
+        stretch = oval[:, :2] - pose.apply(self._oval)[:, :2]
+        start = self._pose.apply(self._canonical)[:, :2]
+        moved = self.source + self.weight[:, None] * (rigid[:, :2] - start) + self._drag @ stretch
+        return moved, rigid[:, 2]
+
+    def _vertices(self, oval: np.ndarray) -> np.ndarray:
+        rings = [self._center + (oval - self._center) * ring for ring in _RINGS]
+        axis = np.linspace(-1, self._size_px, round(self._size_px / _GRID_PX) + 1)
+        grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        grid = grid[self.ratio(grid)[0] > _GRID_FROM]
+        near = np.concatenate(rings)
+        near = near[((near > 4) & (near < self._size_px - 5)).all(axis=1)]
+        return np.concatenate((near, grid))
+
+    def _falloff(self, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
+        """1 where it goes fully with the head, 0 where it stays."""
+        down = smoothstep(0.1, 0.85, np.sin(angle))
+        up = smoothstep(0.0, 1.0, -np.sin(angle))
+        full = 1.45 + 0.15 * up - 0.45 * down
+        none = 2.6 - 0.2 * up - 0.5 * down
+        weight = 1.0 - smoothstep(full, none, ratio)
+        margin = np.minimum(self.source, self._size_px - 1 - self.source).min(axis=1)
+        return weight * smoothstep(0.06 * self._size_px, 0.16 * self._size_px, margin)
+
+    def _place(self, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
+        """Canonical places (n, 3) with a depth that recedes from the outline of the face to that of the skull."""
+        down = smoothstep(0.3, 0.9, np.sin(angle))
+        near = np.interp(angle, self._angle, self._oval_z, period=2 * np.pi)
+        far = np.maximum(_SKULL_DEPTH + (_NECK_DEPTH - _SKULL_DEPTH) * down, near)
+        z = near + (far - near) * (1 - np.exp(-(ratio - 1) / 0.2))
+        # Solve P = s R X + t for X with the wanted canonical z.
+        r, s = self._pose.rotation, self._pose.scale_px
+        flat = (self.source - self._pose.translation_px) / s - z[:, None] * r[:2, 2]
+        xy = np.linalg.solve(r[:2, :2], flat.T).T
+        return np.concatenate((xy, z[:, None]), axis=1)
+
+    def _dragging(self, oval: np.ndarray) -> np.ndarray:
+        """Weights (n, 36) with which the outline's own motion (jaw, cheeks) reaches the vertices."""
+        distance = np.linalg.norm(self.source[:, None] - oval[None], axis=2) / self._pose.scale_px
+        nearest = distance.min(axis=1)
+        kernel = np.exp(-0.5 * ((distance - nearest[:, None]) / 0.05) ** 2)
+        kernel /= kernel.sum(axis=1, keepdims=True)
+        return kernel * (1 - smoothstep(0.0, _REACH * 2.5, nearest))[:, None]

@@ -1,0 +1,189 @@
+"""The main job: a photo and a recording -> a finished video file."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SIZE_PX
+from talkinghead.errors import OutputError, SpeechError
+from talkinghead.offline.target import check_target
+from talkinghead.offline.writer import Mp4Writer
+from talkinghead.speech.source import SpeechFile
+
+if TYPE_CHECKING:
+    from talkinghead.avatar import Avatar, Frame
+    from talkinghead.motion.controls import Controls
+
+FPS_RANGE = (1, 60)
+SIZE_RANGE_PX = (128, 1024)
+
+Progress = Callable[[int, int | None], None]
+"""Called with pictures written so far and pictures in all."""
+
+
+@dataclass(frozen=True)
+class DubResult:
+    """What was written and how quickly."""
+
+    output: str
+    frames: int
+    """Pictures in the file."""
+    fps: int
+    seconds: float
+    """Length of the video."""
+    width: int
+    height: int
+    render_fps: float
+    """Pictures drawn a second of drawing (at 40 Hz, whatever `fps` is)."""
+    realtime_factor: float
+    """Length of the video over the wall time of drawing and encoding it; the models are loaded before."""
+    seed: int
+    device: str
+    notes: tuple[str, ...] = ()
+    """Remarks for the user, e.g. that the photo holds several faces."""
+
+
+def dub(
+    photo: str | Path,
+    audio: str | Path,
+    output: str | Path,
+    *,
+    seed: int = 0,
+    controls: Controls | None = None,
+    full: bool = True,
+    size: int = SIZE_PX,
+    fps: int = FRAME_RATE_HZ,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> DubResult:
+    """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC).
+
+    Memory does not grow with the length of the sound. The file appears under its name when it is whole; before that,
+    and after any error, whatever had that name stays.
+
+    Args:
+        photo: any picture that `load_photo` reads.
+        audio: any sound or video with sound; its sound goes into the video at its own quality.
+        output: the file to write.
+        seed: repeats or varies head motion, blinks and gaze.
+        controls: gaze, distance, emotion, pose scale.
+        full: True moves the face inside the whole photo; False gives the square round the face.
+        size: side of that square, even, 128 to 1024 px; not used with `full`.
+        fps: pictures a second, 1 to 60. Motion is made at 40 Hz; another rate takes the nearest of those pictures.
+        device: of the networks: cpu, cuda or tensorrt.
+        progress: called after every picture.
+
+    Raises PortraitError, SpeechError, OutputError, EngineError, each one line that names the fix, all but a full disk
+    before the long work begins; ValueError for an argument out of range.
+    """
+    _check_numbers(fps, size)
+    target = check_target(output)
+    _check_apart(target, photo, audio)
+    from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
+
+    avatar = Avatar.open(photo, device=device)
+    speech = SpeechFile(audio)
+
+    started_s = time.perf_counter()
+    drawn = _Drawn(_draw(avatar, speech, seed, controls, full))
+    pictures = _at_rate((_sized(frame.image, full, size) for frame in drawn), fps)
+    writer = _write(target, pictures, speech, fps, progress)
+    wall_s = time.perf_counter() - started_s
+
+    return DubResult(
+        output=str(output),
+        frames=writer.frames,
+        fps=fps,
+        seconds=round(writer.seconds, 3),
+        width=writer.width,
+        height=writer.height,
+        render_fps=round(drawn.count / max(drawn.seconds, 1e-9), 2),
+        realtime_factor=round(writer.seconds / max(wall_s, 1e-9), 3),
+        seed=seed,
+        device=device,
+        notes=(*avatar.portrait.notes, *speech.notes),
+    )
+
+
+def _check_numbers(fps: int, size: int) -> None:
+    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
+        raise ValueError(f"fps must be {FPS_RANGE[0]} to {FPS_RANGE[1]}, got {fps}")
+    if size % 2 or not SIZE_RANGE_PX[0] <= size <= SIZE_RANGE_PX[1]:
+        raise ValueError(f"size must be even and {SIZE_RANGE_PX[0]} to {SIZE_RANGE_PX[1]} px, got {size}")
+
+
+def _check_apart(target: Path, *sources: str | Path) -> None:
+    for source in map(Path, sources):
+        if source.exists() and source.resolve() == target:
+            raise OutputError(f"the output would replace its own source {source}: choose another output")
+
+
+def _draw(avatar: Avatar, speech: SpeechFile, seed: int, controls: Controls | None, full: bool) -> Iterator[Frame]:
+    return avatar.render(speech.blocks(), rate=SAMPLE_RATE_HZ, seed=seed, controls=controls, full=full)
+
+
+class _Drawn:
+    """The renderer's pictures, counted and timed: `seconds` is what was spent inside the renderer."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self.count, self.seconds = 0, 0.0
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        while True:
+            started_s = time.perf_counter()
+            frame = next(self._frames, None)
+            self.seconds += time.perf_counter() - started_s
+            if frame is None:
+                return
+            self.count += 1
+            yield frame
+
+
+def _sized(image: np.ndarray, full: bool, size: int) -> np.ndarray:
+    if full or image.shape[:2] == (size, size):
+        return image
+    way = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (size, size), interpolation=way), np.uint8)
+
+
+def _at_rate(pictures: Iterator[np.ndarray], fps: int) -> Iterator[np.ndarray]:
+    """Pictures at 40 Hz -> at `fps`: picture k is the one drawn nearest to k / fps; the length stays within a frame."""
+    done = 0
+    for drawn, picture in enumerate(pictures):
+        while math.floor(done * FRAME_RATE_HZ / fps + 0.5) <= drawn:
+            yield picture
+            done += 1
+
+
+def _write(
+    target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None
+) -> Mp4Writer:
+    first = next(pictures, None)
+    if first is None:
+        raise SpeechError(f"{speech.path} is too short for a single picture: give a longer recording")
+    height, width = first.shape[:2]
+    expected = math.ceil(speech.duration_s * fps)
+    with Mp4Writer(
+        target,
+        width,
+        height,
+        sound=speech.sound(),
+        sound_rate_hz=speech.rate_hz,
+        sound_channels=speech.channels,
+        fps=fps,
+    ) as writer:
+        for picture in itertools.chain([first], pictures):
+            writer.write(picture)
+            if progress is not None:
+                progress(writer.frames, max(expected, writer.frames))
+    return writer

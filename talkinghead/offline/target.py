@@ -1,0 +1,86 @@
+"""The file that is being written: beside its target under a hidden name, in place only when it is whole."""
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+import av
+
+from talkinghead.errors import OutputError
+
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""File name ending -> FFmpeg's name of the container."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NAME_KEPT_CHARS = 40
+
+
+def check_target(path: str | Path) -> Path:
+    """The real path that will be written (links resolved), after a look at whether it can be.
+
+    Raises OutputError, one line that names the fix: unknown ending, no such folder, a folder in the way, no permission.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(f"{path} must end in {', '.join(FORMATS)}: rename the output, e.g. out.mp4")
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: give the name of a file in it, e.g. {path / 'out.mp4'}")
+        if not path.parent.exists():
+            raise OutputError(f"the folder {path.parent} does not exist: create it or choose another output")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path.parent} is not a folder: choose another output")
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is not a regular file: choose another output")
+    except OSError as error:
+        raise output_error(path, error) from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {path.parent} is not writable: change its rights or choose another output")
+    return path
+
+
+def output_error(path: Path, error: OSError | av.FFmpegError) -> OutputError:
+    """The one line for a failed write to `path`."""
+    if error.errno in _FULL:
+        return OutputError(f"no space left to write {path}: free some space or choose another disk")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"no permission to write {path}: change the access rights or choose another output")
+    return OutputError(f"cannot write {path}: {error.strerror or error}: choose another output")
+
+
+class PartFile:
+    """A new file `.NAME.XXXX.part.SUFFIX` in the target's folder: `commit` puts it in place, `discard` removes it.
+
+    Until `commit` an existing target is untouched. `path` is the hidden file, created empty here.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        name = f".{target.stem[:_NAME_KEPT_CHARS]}.{secrets.token_hex(4)}.part{target.suffix.lower()}"
+        self.path = target.with_name(name)
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except OSError as error:
+            raise output_error(target, error) from error
+
+    def commit(self) -> None:
+        """Make the file durable and give it the target's name, in one step for whoever looks."""
+        try:
+            _sync(self.path)
+            self.path.replace(self.target)
+        except OSError as error:
+            raise output_error(self.target, error) from error
+
+    def discard(self) -> None:
+        """Remove the hidden file if it is still there."""
+        self.path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,79 @@
+"""A stand-in for the engine: draws how loud the sound is, so that sync can be read off the picture."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from talkinghead.errors import PortraitError
+
+STEP = 400  # samples of 16 kHz sound a frame
+
+
+@dataclass(frozen=True)
+class Frame:
+    image: np.ndarray
+    pts: float
+    audio: np.ndarray
+
+
+@dataclass
+class Controls:
+    gaze: tuple[float, float] = (0.0, 0.0)
+    distance: float = 1.0
+    pose_scale: float = 1.0
+    emotion: str = "neutral"
+    emotion_strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.emotion not in ("neutral", "happy"):
+            raise ValueError("no such emotion; there are neutral, happy")
+
+
+class Avatar:
+    """As the real one, with a photo that is only looked at for being there."""
+
+    calls: list[dict[str, object]] = []
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.portrait = SimpleNamespace(notes=("2 faces found,\ntook the largest",))
+
+    @classmethod
+    def open(cls, photo: str | Path, *, device: str = "cpu") -> "Avatar":
+        if not Path(photo).exists():
+            raise PortraitError(f"no such photo: {photo}: check the path")
+        return cls(device)
+
+    def render(self, audio: Iterable[np.ndarray], *, full: bool = False, **options: object) -> Iterator[Frame]:
+        self.calls.append({"full": full, **options})
+        kept = np.zeros(0, np.float32)
+        size = (75, 101) if full else (512, 512)
+        for index, block in enumerate(self._hops(audio, kept)):
+            light = 250 if np.abs(block).max(initial=0) > 0.3 else 20
+            yield Frame(np.full((*size, 3), light, np.uint8), index / 40, block)
+
+    @staticmethod
+    def _hops(audio: Iterable[np.ndarray], kept: np.ndarray) -> Iterator[np.ndarray]:
+        for block in audio:
+            kept = np.concatenate([kept, block])
+            while len(kept) >= STEP:
+                yield kept[:STEP]
+                kept = kept[STEP:]
+        if len(kept):
+            yield np.pad(kept, (0, STEP - len(kept)))
+
+
+@pytest.fixture
+def fake_avatar(monkeypatch: pytest.MonkeyPatch) -> type[Avatar]:
+    """Puts the stand-ins where `dub` and the command line import the real ones from."""
+    engine, controls = ModuleType("talkinghead.avatar"), ModuleType("talkinghead.motion.controls")
+    engine.Avatar, engine.Frame, controls.Controls = Avatar, Frame, Controls  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "talkinghead.avatar", engine)
+    monkeypatch.setitem(sys.modules, "talkinghead.motion.controls", controls)
+    monkeypatch.setattr(Avatar, "calls", [])
+    return Avatar

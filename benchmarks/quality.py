@@ -1,0 +1,144 @@
+"""Dub every test clip from its first frame and its sound, and score the videos beside the real clips.
+
+    python benchmarks/quality.py --shared ../shared [--json FILE] [--limit N] [--work DIR]
+
+Needs MediaPipe (``pip install "talkinghead[train]"``) and ../shared/eval/score.py, which trusts nothing inside the engine. Clips that
+are already scored in DIR are taken from there, so that a stopped run goes on. Means over the clips of each set are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from talkinghead import dub
+from talkinghead.runtime.weights import models_folder
+
+SETS = ("grid_s1", "grid", "anchors", "hq")
+AGAINST = ("aperture_r", "aperture_lag_ms", "aperture_gain", "lip_distance", "lip_distance_still")
+OWN = ("faces_found", "silent_lip_mad", "pose_step_deg", "blinks_per_min", "jitter", "background_motion")
+
+
+def load_scorer(shared: Path) -> ModuleType:
+    """The scorer module."""
+    spec = importlib.util.spec_from_file_location("score", shared / "eval" / "score.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def weights_hash() -> str:
+    """One short hash over all shipped weights."""
+    digest = hashlib.sha256()
+    for path in sorted(models_folder().rglob("*")):
+        if path.suffix in (".onnx", ".npz"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def test_clips(shared: Path) -> list[dict[str, str]]:
+    """Audible clips of the test split."""
+    with (shared / "data" / "video" / "clips.tsv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    return [row for row in rows if row["split"] == "test" and row["audible"] == "1"]
+
+
+def first_frame(path: Path) -> np.ndarray:
+    """The first picture, RGB."""
+    with av.open(str(path)) as box:
+        return next(box.decode(video=0)).to_ndarray(format="rgb24")
+
+
+def score_clip(scorer: ModuleType, clip: Path, work: Path) -> dict[str, Any]:
+    """Dub one clip and score it against itself."""
+    name = clip.parent.name + "_" + clip.stem
+    photo, video = work / f"{name}.png", work / f"{name}.mp4"
+    cv2.imwrite(str(photo), cv2.cvtColor(first_frame(clip), cv2.COLOR_RGB2BGR))
+    result = dub(photo, clip, video, full=False)
+    made, real = scorer.track(str(video)), scorer.track(str(clip))
+    row: dict[str, Any] = {
+        "generated": scorer.own(made, scorer.loudness(str(video))),
+        "real": scorer.own(real, scorer.loudness(str(clip))),
+        "against_real": scorer.against(made, real),
+        "realtime_factor": result.realtime_factor,
+    }
+    row["generated"]["identity_drift"] = identity_drift(scorer, made, photo)
+    return row
+
+
+def identity_drift(scorer: ModuleType, made: dict[str, np.ndarray], photo: Path) -> float:
+    """The scorer's identity_drift: the pose- and expression-free shape against the portrait's, % of inter-ocular distance."""
+    from mediapipe.tasks.python import vision
+
+    mp, teacher = scorer.landmarker(vision.RunningMode.IMAGE)
+    image = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
+    points = teacher.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image)).face_landmarks[0]
+    width, height = image.shape[1], image.shape[0]
+    ref = np.array([[p.x * width, p.y * height, p.z * width] for p in points])
+    keep = [i for i in range(468) if i not in scorer.LIPS]
+    offset = np.nanmedian(scorer.align(made["p"], ref)[:, keep], 0) - ref[keep]
+    return float(100 * np.linalg.norm(offset[:, :2], axis=1).mean() / np.linalg.norm(ref[33, :2] - ref[263, :2]))
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Means by set, generated beside real."""
+    head = ["set", "clips", *AGAINST, *(f"{k} (real)" for k in OWN), "identity_drift"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name in SETS:
+        some = [row for key, row in rows.items() if key.split("/")[0] == name]
+        if not some:
+            continue
+        cells = [name, str(len(some))]
+        cells += [f"{mean_of(some, 'against_real', k):.2f}" for k in AGAINST]
+        cells += [f"{mean_of(some, 'generated', k):.2f} ({mean_of(some, 'real', k):.2f})" for k in OWN]
+        lines.append("| " + " | ".join([*cells, f"{mean_of(some, 'generated', 'identity_drift'):.2f}"]) + " |")
+    return "\n".join(lines)
+
+
+def mean_of(rows: list[dict[str, Any]], part: str, key: str) -> float:
+    """Mean over the clips that have the figure (a clip without a silence has no silent_lip_mad)."""
+    values = [row[part][key] for row in rows if key in row[part]]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def main() -> None:
+    """Score, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("out/quality"))
+    parser.add_argument("--limit", type=int, help="at most so many clips of a set")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    work = args.work / weights_hash()
+    work.mkdir(parents=True, exist_ok=True)
+    scorer, rows, count = load_scorer(args.shared), {}, dict.fromkeys(SETS, 0)
+    for row in test_clips(args.shared):
+        name = row["file"].split("/")[0]
+        count[name] += 1
+        if args.limit and count[name] > args.limit:
+            continue
+        done = work / (row["file"].replace("/", "_") + ".json")
+        if not done.exists():
+            scored = score_clip(scorer, args.shared / "data" / "video" / row["file"], work)
+            done.write_text(json.dumps(scored))
+        rows[row["file"]] = json.loads(done.read_text())
+        print(f"{len(rows)} {row['file']} r {rows[row['file']]['against_real']['aperture_r']:.2f}", flush=True)
+    print(table(rows))
+    print(f"weights {weights_hash()}")
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -57,6 +57,12 @@ def similarity(moving: np.ndarray, fixed: np.ndarray, weights: np.ndarray | None
     return HeadPose(rotation, shift[:2], scale, float(shift[2]))
 
 
+def mirror_map(mean: np.ndarray) -> np.ndarray:
+    """Index (478,) of each point's mirror twin in a frontal mean face whose middle is x = 0."""
+    flipped = mean * [-1, 1, 1]
+    return np.array([int(np.argmin(((mean - p) ** 2).sum(1))) for p in flipped])
+
+
 @dataclass(frozen=True)
 class Latents:
     """A stretch of motion at 40 Hz: ``z_pose`` (n, 6) and ``z_dyn`` (n, D), float32."""
@@ -135,18 +141,16 @@ class LatentModel:
         """Code of one face from its points (478, 3) px. With ``z_id`` given (a known person) only pose and dynamics
         are sought."""
         pose = similarity(self.mean[list(RIGID)], points_px[list(RIGID)])
-        known = z_id
         for _ in range(_ENCODE_ROUNDS):
             offset = pose.inverse(points_px) - self.mean
-            if known is None:
+            if z_id is None:
                 both = self._solve_both @ offset.ravel()
-                z_id, z_dyn = both[: self.size_id], both[self.size_id :]
+                person, z_dyn = both[: self.size_id], both[self.size_id :]
             else:
-                z_dyn = self.solve_dyn(offset - np.tensordot(known, self.basis_id, 1))
-            assert z_id is not None
-            pose = similarity(self.shape(z_id, z_dyn), points_px, self.precision)
-        residual = pose.inverse(points_px) - self.shape(z_id, z_dyn)
-        return FaceCode(z_id.astype(np.float32), z_dyn.astype(np.float32), pose, residual.astype(np.float32))
+                person, z_dyn = z_id, self.solve_dyn(offset - np.tensordot(z_id, self.basis_id, 1))
+            pose = similarity(self.shape(person, z_dyn), points_px, self.precision)
+        residual = pose.inverse(points_px) - self.shape(person, z_dyn)
+        return FaceCode(person.astype(np.float32), z_dyn.astype(np.float32), pose, residual.astype(np.float32))
 
     def draw(self, code: FaceCode, z_pose: np.ndarray, z_dyn: np.ndarray) -> tuple[np.ndarray, HeadPose]:
         """Points (478, 3) px and pose of a coded face under other latents; ``z_pose`` is measured from the portrait."""

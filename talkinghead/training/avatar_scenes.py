@@ -91,9 +91,7 @@ def _add(head: Head, weights: np.ndarray, name: str, value: float) -> None:
             weights[head.delta_names.index(full)] += value
 
 
-def _pair(
-    head: Head, weights: np.ndarray, rng: np.random.Generator, key: str, value: float, skew: float = 0.12
-) -> None:
+def _pair(head: Head, weights: np.ndarray, rng: np.random.Generator, key: str, value: float, skew: float = 0.12) -> None:
     """Add to the left and right twin, a little unevenly."""
     for name in _PAIRS[key]:
         _add(head, weights, name, float(np.clip(value * (1 + rng.normal(0, skew)), 0, 1)))
@@ -249,9 +247,7 @@ def draw(head: Head, scene: Scene) -> Render:
     focal = scene.face_share * scene.distance_m / height_m  # over the picture's side
     big = SIZE_PX * _OVERSAMPLE
     xy, inverse = project(verts, focal * big, (scene.middle[0] * big, scene.middle[1] * big))
-    mesh = Mesh(
-        verts, normals, head.uv, _occlusion(head), head.faces, _kinds(head), head.hair.astype(np.int32), head.textures
-    )
+    mesh = Mesh(verts, normals, head.uv, _occlusion(head), head.faces, _kinds(head), head.hair.astype(np.int32), head.textures)
     seen = rasterise(xy, inverse, head.faces, (big, big))
     light = _smaller(shade(mesh, seen, scene.lights))
     covered = _smaller(seen.face >= 0)

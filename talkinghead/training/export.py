@@ -1,4 +1,4 @@
-"""Networks to ONNX: opset 18, dynamic batch, weights stored as float16 and widened when the session is made."""
+"""Networks to ONNX: opset 18, dynamic batch, weights stored as float16 (large matrices as int8) and widened when loaded."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import nn
 OPSET = 18
 _SMALL = 64
 """Tensors with fewer elements stay float32."""
+_LARGE = 100_000
+"""Matrices with as many elements become int8."""
 
 
 def export_onnx(net: nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str], outputs: list[str], path: Path) -> None:
@@ -24,25 +26,32 @@ def export_onnx(net: nn.Module, inputs: tuple[torch.Tensor, ...], names: list[st
         net, inputs, str(part), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
     )
     model = onnx.load(str(part))
-    halve_weights(model)
+    shrink_weights(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(part))
     part.replace(path)
 
 
-def halve_weights(model: onnx.ModelProto) -> None:
-    """Store float32 weights as float16 with a Cast in front of their use: half the file, folded away by the runtime."""
+def shrink_weights(model: onnx.ModelProto) -> None:
+    """Store float32 weights as float16, and large matrices as int8 with a float scale for each row (output of a linear layer).
+
+    Nodes in front of their use widen them: half the file or less, and the runtime folds them away when it loads the file.
+    """
     graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
+    widening = []
+    for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT:
             continue
-        values = numpy_helper.to_array(tensor)
-        if values.size < _SMALL or np.abs(values).max() > 6e4:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT, name=f"{name}.widen"))
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        if values.ndim == 2 and values.size >= _LARGE:
+            scale = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12) / 127
+            tensor.CopyFrom(numpy_helper.from_array(np.round(values / scale).astype(np.int8), f"{name}.byte"))
+            graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"))
+            widening.append(helper.make_node("Cast", [f"{name}.byte"], [f"{name}.wide"], to=TensorProto.FLOAT))
+            widening.append(helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]))
+        elif values.size >= _SMALL and np.abs(values).max() < 6e4:
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            widening.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     nodes = list(graph.node)
     del graph.node[:]
-    graph.node.extend(casts + nodes)
+    graph.node.extend(widening + nodes)

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,7 +38,7 @@ from talkinghead.training.loop import Schedule, device, train
 
 SCHEDULES = {
     "detector": (Schedule(2_400), 32),
-    "landmarks": (Schedule(5_000), 48),
+    "landmarks": (Schedule(8_000), 48),
     "mouth": (Schedule(4_000), 48),
     "eye": (Schedule(3_500), 48),
 }
@@ -164,11 +165,13 @@ def train_part(part: str, shared: Path, cache: Path, out: Path, workers: int) ->
 
 
 def export_part(part: str, net: nn.Module, out: Path) -> None:
-    """Write one part's ONNX."""
+    """Write one part's weights (float16 safetensors) and ONNX."""
     names = {"detector": ["map"], "landmarks": ["points", "presence"]}.get(part, ["points"])
     size = {"detector": (DETECTOR_INPUT_PX, DETECTOR_INPUT_PX), "landmarks": (LANDMARK_INPUT_PX, LANDMARK_INPUT_PX)}.get(
         part
     ) or _PATCH[part][0]
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.cpu().half().contiguous() for k, v in net.state_dict().items()}, str(out / f"{part}.safetensors"))
     export_onnx(net.cpu().float().eval(), (torch.zeros(1, 3, size[1], size[0]),), ["image"], names, out / f"{part}.onnx")
 
 

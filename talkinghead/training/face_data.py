@@ -116,7 +116,7 @@ def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         x = cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     h, w = x.shape[:2]
     if rng.random() < 0.2:
-        light = np.linspace(*rng.uniform(0.3, 1.2, 2), w, dtype=np.float32)[None].repeat(h, 0)
+        light = np.linspace(rng.uniform(0.3, 1.2), rng.uniform(0.3, 1.2), w, dtype=np.float32)[None].repeat(h, 0)
         light = light if rng.random() < 0.6 else np.ascontiguousarray(cv2.resize(light.T, (w, h)))
         x = cv2.multiply(x, cv2.merge([light] * 3), dtype=cv2.CV_8U)
     if rng.random() < 0.15:
@@ -131,10 +131,11 @@ def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         noise = np.empty(x.shape, np.int16)
         cv2.setRNGSeed(int(rng.integers(2**31)))
-        cv2.randn(noise, (0.0, 0.0, 0.0), (float(rng.uniform(2, 20)),) * 3)
+        cv2.randn(noise, (0.0, 0.0, 0.0), (float(rng.uniform(2, 20)),) * 3)  # type: ignore[call-overload]
         x = cv2.add(x, noise, dtype=cv2.CV_8U)
     if rng.random() < 0.15:
-        x = cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])[1], cv2.IMREAD_COLOR)
+        packed = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])[1]
+        x = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     return x
 
 
@@ -258,7 +259,7 @@ class Sampler:
                 continue
             replicate = not faces and rng.random() < 0.45
             canvas = warp(image, affine, (size, size), None if replicate else canvas)
-            faces.append((*(float(v) for v in where), height))
+            faces.append((float(where[0]), float(where[1]), height))
         return photometric(canvas, rng), detector_target(faces)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.constants import POINTS
-from talkinghead.motion.latent import BROWS, EYES, LIDS_LEFT, LIDS_RIGHT, LIPS, RIGID, LatentModel, similarity
+from talkinghead.motion.latent import BROWS, EYES, LIDS_LEFT, LIDS_RIGHT, LIPS, RIGID, LatentModel, mirror_map, similarity
 from talkinghead.training.track import load_track, read_tsv
 
 SIZE_ID = 40
@@ -36,12 +36,6 @@ class Clip:
     source: str
     frames: np.ndarray
     rest: np.ndarray
-
-
-def mirror_map(mean: np.ndarray) -> np.ndarray:
-    """Index (478,) of each point's mirror twin in a frontal mean face whose middle is x = 0."""
-    flipped = mean * [-1, 1, 1]
-    return np.array([int(np.argmin(((mean - p) ** 2).sum(1))) for p in flipped])
 
 
 def point_weights() -> np.ndarray:

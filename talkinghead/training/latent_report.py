@@ -41,34 +41,34 @@ def identity_of(model: LatentModel, clip: Clip) -> np.ndarray:
 
 
 def probe(model: LatentModel, clips: list[Clip]) -> dict[str, float]:
-    """How well a linear (ridge) probe reads identity: R2 of z_id from one frame's z_dyn, and from its canonical points (the ceiling),
-    on people not probed with; and the share of frames whose person a linear classifier names from z_dyn, against chance."""
+    """How well a linear (ridge) probe reads identity from one frame's z_dyn, and from its canonical points (the ceiling).
+
+    R2: of z_id, on people that the probe has not seen. Named: share of frames whose person is told, on clips that the probe
+    has not seen, among people with several clips.
+    """
+    named = {p for p in {c.identity for c in clips} if sum(c.identity == p for c in clips) > 1}
     people = sorted({c.identity for c in clips if c.source in ("hq", "anchors")})
     ids = {p: np.mean([identity_of(model, c) for c in clips if c.identity == p], 0) for p in people}
-    rows = [(p, c) for p in people for c in clips if c.identity == p]
     rng = np.random.default_rng(0)
-    codes, points, target, label = [], [], [], []
-    for person, clip in rows:
+    codes, points, target, who, clip_number = [], [], [], [], []
+    for number, clip in enumerate(c for c in clips if c.identity in ids):
         take = rng.choice(len(clip.frames), min(12, len(clip.frames)), replace=False)
         codes.append(model.solve_dyn(clip.frames[take] - clip.rest))
         points.append((clip.frames[take] - model.mean).reshape(len(take), -1) @ model._solve_both.T)
-        target.append(np.repeat(ids[person][None], len(take), 0))
-        label += [people.index(person)] * len(take)
-    x, full, y, who = np.concatenate(codes), np.concatenate(points), np.concatenate(target), np.array(label)
-    fold = np.array([hash_of(people[w]) % 2 for w in who])
-    half = rng.random(len(who)) < 0.5
+        target.append(np.repeat(ids[clip.identity][None], len(take), 0))
+        who += [people.index(clip.identity)] * len(take)
+        clip_number += [number] * len(take)
+    x, full, y, label = np.concatenate(codes), np.concatenate(points), np.concatenate(target), np.array(who)
+    fold = label % 2
+    half = np.array(clip_number) % 2 == 0
+    some = np.array([people[w] in named for w in who])
     return {
         "identity R2 from z_dyn": _cross_r2(x, y, fold),
         "identity R2 from points": _cross_r2(full, y, fold),
-        "person named from z_dyn": _named(x, who, half),
-        "person named from points": _named(full, who, half),
-        "chance": 1 / len(people),
+        "person named from z_dyn": _named(x[some], label[some], half[some]),
+        "person named from points": _named(full[some], label[some], half[some]),
+        "chance": 1 / len(named & set(people)),
     }
-
-
-def hash_of(name: str) -> int:
-    """A number of a name that is the same in every run."""
-    return sum((i + 1) * ord(c) for i, c in enumerate(name))
 
 
 def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -93,8 +93,8 @@ def _named(x: np.ndarray, who: np.ndarray, half: np.ndarray) -> float:
 
 
 def swap_error(model: LatentModel, clips: list[Clip]) -> dict[str, float]:
-    """A's face under B's motion, coded again: how far identity moved (% of inter-ocular, mean over points) and how far the lip opening is
-    from B's (r, and mean error in % of inter-ocular)."""
+    """A's face under B's motion, coded again: how far identity moved (% of inter-ocular, mean over points), and how far the lip
+    opening is from B's (mean error in % of inter-ocular, r)."""
     rng = np.random.default_rng(0)
     moved, gaps, r = [], [], []
     pool = [c for c in clips if len(c.frames) > 20]

@@ -1,6 +1,6 @@
 """models/manifest.json: sizes and hashes of the shipped weights.
 
-    talkinghead train manifest [--models models]
+talkinghead train manifest [--models models]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WEIGHT_SUFFIXES = (".onnx", ".npz", ".safetensors")
 
 def manifest_of(models: Path) -> dict[str, dict[str, dict[str, str | int]]]:
     """``{"files": {"face/detector.onnx": {"sha256": ..., "bytes": ...}}}`` of a models folder."""
-    files = {}
+    files: dict[str, dict[str, str | int]] = {}
     for path in sorted(p for p in models.rglob("*") if p.suffix in WEIGHT_SUFFIXES):
         data = path.read_bytes()
         files[path.relative_to(models).as_posix()] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

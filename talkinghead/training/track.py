@@ -1,5 +1,7 @@
 """Teacher tracking: MediaPipe FaceLandmarker points of every video frame and still, cached and resumable.
 
+    talkinghead train track --shared SHARED --cache CACHE [--workers 2]
+
 One ``.npz`` a file lies under the cache folder, mirroring the data folder:
 
 * ``points`` int16 (n, 478, 3): x, y, z over the picture side, times ``POINT_SCALE``; rows of lost frames are zero
@@ -12,6 +14,7 @@ Points are in MediaPipe's topology (478, iris included); z has the scale of x.
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -63,7 +66,9 @@ def teach(teacher: Any, image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | No
 def frames_of(path: Path) -> Iterator[tuple[np.ndarray, float]]:
     """(RGB frame, time in s) of a video, or the one picture of a still."""
     if path.suffix != ".mp4":
-        yield cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), 0.0
+        still = cv2.imread(str(path))
+        assert still is not None, path
+        yield cv2.cvtColor(still, cv2.COLOR_BGR2RGB), 0.0
         return
     with av.open(str(path)) as box:
         for frame in box.decode(video=0):
@@ -126,3 +131,13 @@ def track_all(shared: Path, cache: Path, workers: int = 2) -> None:
         for done, _ in enumerate(pool.map(_track_one, todo, chunksize=4), 1):
             if done % 50 == 0 or done == len(todo):
                 print(f"  {done}/{len(todo)}", flush=True)
+
+
+def main(argv: list[str]) -> None:
+    """Entry point of ``talkinghead train track``."""
+    parser = argparse.ArgumentParser(prog="talkinghead train track", description=__doc__)
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and models/")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args(argv)
+    track_all(args.shared, args.cache, args.workers)

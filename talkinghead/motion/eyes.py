@@ -1,0 +1,119 @@
+"""Eyes: blinks at random times with a learned course, fixations and saccades round a target, and brows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from talkinghead.constants import FRAME_RATE_HZ
+from talkinghead.motion.head import Drift, Ramp, decay
+
+EYE_LIMIT_DEG = (24.0, 16.0)
+"""How far the eyes turn in the head, right and up."""
+
+_REFRACTORY_S = 0.7
+_DOUBLE_CHANCE = 0.08
+_DOUBLE_REFRACTORY_S = 0.15
+_FIXATION_S = (0.30, 0.9)  # the least, and the mean of what comes on top
+_NEAR_DEG = (1.5, 0.9)
+_GLANCE_DEG = (6.0, 3.0)
+_GLANCE_CHANCE = {"talking": 0.10, "silent": 0.16}
+_SACCADE_S = 0.020  # of each of three averages: the eyes arrive within about 75 ms
+
+
+class Blinks:
+    """Lid closure by frame, 0 open to 1 shut."""
+
+    def __init__(self, curve: np.ndarray, per_min: float) -> None:
+        """curve (n,): course of one blink; per_min: natural rate."""
+        self._curve = [float(v) for v in curve]
+        spare_s = max(0.2, 60.0 / per_min - _REFRACTORY_S - len(curve) / FRAME_RATE_HZ)
+        self._hazard = 1 / (spare_s * FRAME_RATE_HZ)
+
+    def reset(self, seed: np.random.SeedSequence) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._at = len(self._curve)
+        self._wait = int(self._rng.uniform(0.3, 2.0) * FRAME_RATE_HZ)
+        self._depth = 1.0
+
+    def step(self, rate: float) -> float:
+        """One frame at ``rate`` times the natural rate."""
+        start, again, depth = self._rng.random(3).tolist()
+        if self._at < len(self._curve):
+            self._at += 1
+            if self._at == len(self._curve):
+                double = again < _DOUBLE_CHANCE
+                self._wait = int((_DOUBLE_REFRACTORY_S if double else _REFRACTORY_S) * FRAME_RATE_HZ)
+        elif self._wait > 0:
+            self._wait -= 1
+        elif start < 1 - math.exp(-self._hazard * rate):
+            self._at, self._depth = 0, 0.92 + 0.08 * depth
+        return self._depth * self._curve[self._at] if self._at < len(self._curve) else 0.0
+
+
+class Gaze:
+    """Where the eyes look beside their target, in degrees: fixations close by, and now and then a glance aside."""
+
+    def __init__(self) -> None:
+        self._eyes = Ramp(_SACCADE_S)
+
+    def reset(self, seed: np.random.SeedSequence) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._eyes.reset([0.0, 0.0])
+        self._aim = [0.0, 0.0]
+        self._held = 0
+
+    def step(self, voice: float) -> list[float]:
+        """One frame: offset from the target, degrees right and up."""
+        leave, kind = self._rng.random(2).tolist()
+        right, up = self._rng.standard_normal(2).tolist()
+        self._held += 1
+        if self._held > _FIXATION_S[0] * FRAME_RATE_HZ and leave < 1 / (_FIXATION_S[1] * FRAME_RATE_HZ):
+            chance = voice * _GLANCE_CHANCE["talking"] + (1 - voice) * _GLANCE_CHANCE["silent"]
+            size = _GLANCE_DEG if kind < chance else _NEAR_DEG
+            self._aim = [min(2.0, max(-2.0, right)) * size[0], min(2.0, max(-2.0, up)) * size[1]]
+            self._held = 0
+        return self._eyes.step(self._aim)
+
+
+class Brows:
+    """Height of the brows in standard deviations: slow, and up on accents of speech."""
+
+    def __init__(self) -> None:
+        self._slow = Drift(0.7)
+        self._lift = Ramp(0.06)
+
+    def reset(self, seed: np.random.SeedSequence) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._slow.reset(self._rng)
+        self._lift.reset([0.0])
+
+    def step(self, voice: float, accent: float) -> float:
+        slow = self._slow.step(float(self._rng.standard_normal()))
+        lift = self._lift.step([accent])[0]
+        return math.tanh(((0.35 + 0.3 * voice) * slow + 1.0 * lift) / 2.5) * 2.5
+
+
+class Accents:
+    """Stresses of speech from its loudness: how far the voice stands above its own last half second, 0..1."""
+
+    def __init__(self) -> None:
+        self._fast_keep, self._slow_keep = decay(0.05), decay(0.5)
+
+    def reset(self, seed: np.random.SeedSequence) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._fast = self._slow = 0.0
+        self._weight = 0.5
+        self._on = False
+
+    def step(self, loud: float, voice: float) -> float:
+        """``loud`` is the features' loudness, 0 to about 2.5. Each accent is felt more or less, at random."""
+        heard, draw = loud * voice, float(self._rng.random())
+        self._fast += (1 - self._fast_keep) * (heard - self._fast)
+        self._slow += (1 - self._slow_keep) * (heard - self._slow)
+        over = min(1.0, max(0.0, (self._fast - self._slow - 0.15) / 0.6)) * voice
+        if over > 0 and not self._on:
+            self._weight = draw
+        self._on = over > 0
+        return over * self._weight

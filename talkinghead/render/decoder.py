@@ -69,9 +69,10 @@ class WarpDecoder:
         self._eyes = [EyeLayer(face, points, pose, eye) for eye in _EYES]
         white = np.mean([eye.white_level for eye in self._eyes], axis=0)
         self._mouth = MouthLayer(face, points, pose, white)
-        self._base = self._face.copy()
+        self._base, self._shut = self._face.copy(), self._face.copy()
         for part in self._eyes:
             part.fill_opening(self._base)
+            part.fill_lid(self._shut)
         self._mouth.fill_opening(self._base)
         y, x = np.mgrid[:size_px, :size_px].astype(np.float32)
         self._grid = np.dstack((x, y))
@@ -112,16 +113,18 @@ class WarpDecoder:
         for part in self._eyes:
             window = part.window(points)
             if not window.empty:
-                lids, plain = self._patch(window, area, places)
-                out[window.slices] = _to_bytes(part.draw(lids, plain, window, points, pose))
+                where = self._places(window, area, places)
+                lids, plain, shut = (self._sample(picture, where) for picture in (self._base, self._face, self._shut))
+                out[window.slices] = _to_bytes(part.draw(lids, plain, shut, window, points, pose))
         window = self._mouth.window(points)
         if not window.empty:
-            lips, plain = self._patch(window, area, places)
+            where = self._places(window, area, places)
+            lips, plain = self._sample(self._base, where), self._sample(self._face, where)
             out[window.slices] = _to_bytes(self._mouth.draw(lips, plain, window, points, gaps, pose))
         return out
 
-    def _patch(self, window: Window, area: Window, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both pictures in ``window``: openings filled, and as photographed."""
+    def _places(self, window: Window, area: Window, places: np.ndarray) -> np.ndarray:
+        """Where each pixel of ``window`` comes from in the photo (h, w, 2)."""
         where = self._grid[window.slices].copy()
         y0, y1 = max(window.y0, area.y0), min(window.y1, area.y1)
         x0, x1 = max(window.x0, area.x0), min(window.x1, area.x1)
@@ -129,7 +132,7 @@ class WarpDecoder:
             where[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = places[
                 y0 - area.y0 : y1 - area.y0, x0 - area.x0 : x1 - area.x0
             ]
-        return self._sample(self._base, where), self._sample(self._face, where)
+        return where
 
     @staticmethod
     def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from talkinghead.render.patch import Window, cover, mix, plane_warp, rigid_map, 
 from talkinghead.render.surround import smoothstep
 
 _LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
-_LASH_DARKNESS = 0.5
+_LASH_DARKNESS = 0.65
+_LID_SKIN = 0.9  # of a shut lid, how much is smooth skin
 _IRIS_SCALE = 1.06
 _LUMA = np.array((0.30, 0.59, 0.11), np.float32)
 
@@ -114,6 +115,25 @@ class EyeLayer:
         full = cv2.GaussianBlur(cv2.dilate(opening, np.ones((3, 3), np.uint8)), (0, 0), 0.6)
         base[self._window.slices] = np.round(mix(patch, skin, full))
 
+    def fill_lid(self, shut: np.ndarray) -> None:
+        """Replace eye, lashes and the lid up to its fold in ``shut`` (s, s, 3) uint8 by smooth skin, in place.
+
+        This is what a lid that comes down shows; stretched lashes would be a dark band.
+        """
+        eye = self._eye
+        window = Window.around(self._points[list(eye.upper_fold + eye.lower)], 0.09 * self._pose.scale_px, self._size_px)
+        strip = self._points[list((eye.upper[0], *eye.upper_fold, eye.upper[-1]) + eye.lower[-2:0:-1])]
+        size = max(3, int(0.014 * self._pose.scale_px) | 1)
+        patch = shut[window.slices].astype(np.float32)
+        lid = cover(strip, window)
+        wide = cv2.dilate(lid, np.ones((size, size), np.uint8))
+        known = wide < 0.05
+        # Brows and shadows are no skin: what is much darker than the rest does not spread.
+        luma = patch @ _LUMA
+        known &= luma > 0.75 * float(np.median(luma[known])) if known.any() else known
+        skin = smooth_fill(patch, known.astype(np.float32))
+        shut[window.slices] = np.round(mix(patch, skin, cv2.GaussianBlur(lid, (0, 0), 0.01 * self._pose.scale_px)))
+
     def _textures(self, patch: np.ndarray) -> None:
         x, y = self._window.grid()
         far = np.hypot(x - self._iris[0], y - self._iris[1])
@@ -145,14 +165,16 @@ class EyeLayer:
 
     def window(self, points: np.ndarray) -> Window:
         """The part of the picture that ``draw`` changes for driven points (478, 3)."""
-        ring = points[list(self._eye.upper + self._eye.lower), :2]
-        return Window.around(ring, 4.0, self._size_px)
+        eye = self._eye
+        return Window.around(points[list(eye.upper + eye.lower + eye.upper_fold), :2], 4.0, self._size_px)
 
-    def draw(self, lids: np.ndarray, plain: np.ndarray, window: Window, points: np.ndarray, pose: HeadPose) -> np.ndarray:
+    def draw(
+        self, lids: np.ndarray, plain: np.ndarray, shut: np.ndarray, window: Window, points: np.ndarray, pose: HeadPose
+    ) -> np.ndarray:
         """The finished eye (h, w, 3) float32 in ``window`` for driven points (478, 3) whose lids do not cross.
 
         ``lids`` is the warped picture with the opening filled with skin, ``plain`` that with the photographed eye,
-        both (h, w, 3). Close to the photo's own state the photographed eye is kept as it is.
+        ``shut`` that with smooth lids, all (h, w, 3). Close to the photo's own state the photographed eye is kept as it is.
         """
         eye = self._eye
         places = points[:, :2].astype(np.float64)
@@ -170,10 +192,14 @@ class EyeLayer:
             return plain.astype(np.float32)
         opening = cv2.GaussianBlur(cover(ring, window), (0, 0), 0.55)
         ball = self._ball(plane, turned, window)
-        drawn = mix(lids.astype(np.float32), ball * self._shadow(opening, places)[..., None], opening)
-        closed = 1.0 - min(1.0, float(self._gaps(places).mean()) / max(self._open_px * 0.5, 1.0))
+        closed = 1.0 - min(1.0, float(self._gaps(places).mean()) / max(self._open_px * 0.7, 1.0))
+        skin = lids.astype(np.float32)
         if closed > 0:
-            drawn *= 1.0 - (_LASH_DARKNESS * closed * self._lash(places[list(eye.upper)], window))[..., None]
+            skin += (shut - skin) * (_LID_SKIN * closed)
+        opening = opening * (1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
+        drawn = mix(skin, ball * self._shadow(opening, places)[..., None], opening)
+        if closed > 0:
+            drawn = drawn * (1.0 - (_LASH_DARKNESS * closed * self._lash(places[list(eye.upper)], window))[..., None])
         return mix(plain.astype(np.float32), drawn, np.full(window.shape, blend, np.float32))
 
     def _ball(self, plane: np.ndarray, turned: np.ndarray, window: Window) -> np.ndarray:

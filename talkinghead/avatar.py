@@ -1,0 +1,208 @@
+"""The pipeline: sound in, pictures out. Files, calls and benchmarks all go through it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from talkinghead.errors import SpeechError
+from talkinghead.motion.controls import Controls
+from talkinghead.motion.generator import MotionGenerator
+from talkinghead.motion.latent import LatentModel, Latents
+from talkinghead.motion.rest import resting_dynamics
+from talkinghead.motion.style import Style
+from talkinghead.portrait.portrait import FaceReader, Portrait
+from talkinghead.render.decoder import WarpDecoder
+from talkinghead.render.paste import Paster
+from talkinghead.runtime.engine import load_engine
+from talkinghead.runtime.weights import model_path
+from talkinghead.speech.features import FeatureStream, SpeechFrames
+from talkinghead.speech.source import SpeechFile
+
+_BLOCK = SAMPLE_RATE_HZ // 10
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture and the sound that belongs to it.
+
+    image (h, w, 3) uint8 RGB; pts: seconds since the session began; audio (400,) float32 mono at 16 kHz.
+    """
+
+    image: np.ndarray
+    pts: float
+    audio: np.ndarray
+
+
+class Avatar:
+    """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
+
+    def __init__(self, portrait: Portrait, latent: LatentModel, device: str = "cpu") -> None:
+        self.portrait = portrait
+        self._latent = latent
+        self._rest = resting_dynamics(latent, portrait.code)
+        self._lips_engine = load_engine(model_path("motion", "lips.onnx"), device)
+        self._style = Style.load(model_path("motion", "style.npz"))
+        self._decoder = WarpDecoder(portrait.face, portrait.points, portrait.code.pose, latent.mean)
+
+    @classmethod
+    def open(cls, photo: str | Path | np.ndarray, *, device: str = "cpu") -> Avatar:
+        """The avatar of the largest face in a photo: a path, or uint8 RGB (h, w, 3).
+
+        Raises PortraitError when the photo cannot be used, EngineError when the networks cannot be run.
+        """
+        latent = LatentModel.load(model_path("latent", "latent.npz"))
+        return cls(FaceReader(latent, device).read(photo), latent, device)
+
+    def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> Session:
+        """A live session: push sound, take frames. ``full`` gives pictures of the whole photo's size."""
+        face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
+        generator = MotionGenerator(self._lips_engine, self._style, self._latent, face=face, controls=controls, seed=seed)
+        paster = Paster(self.portrait.image, self.portrait.crop) if full else None
+        return Session(self, generator, paster)
+
+    def render(
+        self,
+        audio: str | Path | np.ndarray | Iterable[np.ndarray],
+        *,
+        rate: int = SAMPLE_RATE_HZ,
+        seed: int = 0,
+        controls: Controls | None = None,
+        full: bool = False,
+    ) -> Iterator[Frame]:
+        """Frames at 40 FPS for a whole recording: a file, mono samples at ``rate``, or chunks of them.
+
+        The same photo, sound, seed and controls give the same frames. There are as many frames as begin within the sound.
+        """
+        session = self.session(seed=seed, controls=controls, full=full)
+        for block in _blocks(audio):
+            session.push_audio(block, SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate)
+            yield from session.frames()
+        session.flush()
+        yield from session.frames()
+
+    def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
+        """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest."""
+        points, pose = self._latent.draw(self.portrait.code, z_pose, self._rest + z_dyn)
+        return self._decoder.draw(points, pose)
+
+
+class Session:
+    """One voice that moves one avatar. Frames come out in order on one clock that never resets.
+
+    Sound becomes features when it is pushed, motion and pictures when they are taken: however much sound waits, an interruption
+    finds the motion where the last picture was.
+    """
+
+    def __init__(self, avatar: Avatar, generator: MotionGenerator, paster: Paster | None) -> None:
+        self._avatar, self._generator, self._paster = avatar, generator, paster
+        self._features = FeatureStream()
+        self._resampler: soxr.ResampleStream | None = None
+        self._rate = SAMPLE_RATE_HZ
+        self._sound: deque[np.ndarray] = deque()
+        self._partial = np.zeros(0, np.float32)
+        self._rows: deque[SpeechFrames] = deque()
+        self._motion: deque[tuple[np.ndarray, np.ndarray]] = deque()
+        self._drawn = 0
+        self._ended = self._finished = False
+        self._shown: Latents | None = None
+
+    @property
+    def controls(self) -> Controls:
+        """Gaze, distance, head motion and emotion; changes ramp in."""
+        return self._generator.controls
+
+    @controls.setter
+    def controls(self, controls: Controls) -> None:
+        self._generator.controls = controls
+
+    def push_audio(self, pcm: np.ndarray, rate: int = SAMPLE_RATE_HZ) -> None:
+        """Mono sound: float (n,) in -1..1 or int16 (n,), any n, at a rate that stays the same until `interrupt`."""
+        if self._ended:
+            raise SpeechError("this session's sound has ended: open another session, or push silence instead of flushing")
+        samples = np.asarray(pcm)
+        if samples.ndim != 1:
+            raise SpeechError(f"sound must be mono of shape (n,), not {samples.shape}: mix the channels first")
+        scale = np.float32(1 / 32768) if samples.dtype == np.int16 else np.float32(1)
+        samples = np.nan_to_num(samples.astype(np.float32) * scale)
+        self._hear(samples if rate == SAMPLE_RATE_HZ else self._resampled(samples, rate))
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames that can be drawn now, each drawn when it is taken."""
+        while self._motion or self._move():
+            z_pose, z_dyn = self._motion.popleft()
+            self._shown = Latents(z_pose[None], z_dyn[None])
+            sound = self._sound.popleft() if self._sound else np.zeros(SAMPLES_PER_FRAME, np.float32)
+            image = self._avatar.draw(z_pose, z_dyn)
+            if self._paster is not None:
+                image = self._paster.paste(image)
+            pts = self._drawn / FRAME_RATE_HZ
+            self._drawn += 1
+            yield Frame(image, pts, sound)
+
+    def flush(self) -> None:
+        """The end of the sound: what waits for its look-ahead is finished as if silence followed. In a call push silence."""
+        if self._resampler is not None:
+            self._hear(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._resampler = None
+        if len(self._partial):  # the last frame is filled up
+            self._hear(np.zeros(SAMPLES_PER_FRAME - len(self._partial), np.float32))
+        self._ended = True
+
+    def interrupt(self) -> None:
+        """Stop speaking: sound and motion that wait are dropped, lips and head come to rest within 150 ms."""
+        due = self._generator.interrupt(self._shown)
+        self._motion.clear()
+        self._sound = deque(np.zeros(SAMPLES_PER_FRAME, np.float32) for _ in range(due))
+        self._partial = np.zeros(0, np.float32)
+        self._rows.clear()
+        self._features.drop()
+        self._resampler = None
+
+    def _hear(self, samples: np.ndarray) -> None:
+        sound = np.concatenate([self._partial, samples])
+        whole = len(sound) // SAMPLES_PER_FRAME
+        self._sound.extend(sound[: whole * SAMPLES_PER_FRAME].reshape(whole, SAMPLES_PER_FRAME))
+        self._partial = sound[whole * SAMPLES_PER_FRAME :]
+        ready = self._features.push(samples)
+        self._rows.extend(SpeechFrames(ready.rows[k : k + 1], ready.voice[k : k + 1]) for k in range(len(ready.rows)))
+
+    def _move(self) -> bool:
+        """Make the next hop of motion; False when more sound is needed first."""
+        while self._rows and not self._motion:
+            self._take(self._generator.push(*self._rows.popleft()))
+        if not self._motion and self._ended and not self._finished:
+            self._finished = True
+            self._take(self._generator.flush())
+        return bool(self._motion)
+
+    def _take(self, latents: Latents) -> None:
+        self._motion.extend(zip(latents.z_pose, latents.z_dyn, strict=True))
+
+    def _resampled(self, samples: np.ndarray, rate: int) -> np.ndarray:
+        if self._resampler is None:
+            if not 4_000 <= rate <= 384_000:
+                raise SpeechError(f"sound at {rate} Hz is not supported: give 4000 to 384000 Hz")
+            self._resampler, self._rate = soxr.ResampleStream(rate, SAMPLE_RATE_HZ, 1, dtype="float32"), rate
+        if rate != self._rate:
+            raise SpeechError(
+                f"the rate changed from {self._rate} to {rate} Hz within a session: resample it first, or interrupt"
+            )
+        return self._resampler.resample_chunk(samples)
+
+
+def _blocks(audio: str | Path | np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Sound in pieces of about a tenth of a second."""
+    if isinstance(audio, str | Path):
+        yield from SpeechFile(audio).blocks()
+    elif isinstance(audio, np.ndarray):
+        for start in range(0, len(audio), _BLOCK):
+            yield audio[start : start + _BLOCK]
+    else:
+        yield from audio

@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py --shared ../shared [--json FILE] [--limit N] [--work DIR]
 
-Needs MediaPipe (``pip install "talkinghead[train]"``) and ../shared/eval/score.py, which trusts nothing inside the engine. Clips that
-are already scored in DIR are taken from there, so that a stopped run goes on. Means over the clips of each set are printed.
+Needs MediaPipe (``pip install "talkinghead[train]"``) and ../shared/eval/score.py, which trusts nothing inside the engine. Clips
+that are already scored in DIR are taken from there, so that a stopped run goes on. Means over the clips of each set are printed.
 """
 
 from __future__ import annotations

@@ -29,9 +29,7 @@ def test_weights_are_held_against_the_manifest(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("content", [None, "no json", "[]", '{"files": {"a": "b"}}'])
-def test_a_manifest_that_is_missing_or_strange(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
-) -> None:
+def test_a_manifest_that_is_missing_or_strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None) -> None:
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
     found = weights(tmp_path, monkeypatch)

@@ -31,8 +31,10 @@ def _module(name: str, path: Path) -> ModuleType:
 def quality() -> ModuleType:
     pytest.importorskip("mediapipe")
     try:
-        _module("score", SHARED / "eval" / "score.py").landmarker
-        import mediapipe.tasks.python.vision  # noqa: F401  # fails where the system has no EGL
+        scorer = _module("score", SHARED / "eval" / "score.py")
+        from mediapipe.tasks.python import vision
+
+        scorer.landmarker(vision.RunningMode.IMAGE)  # fails where the system has no EGL
     except (ImportError, OSError) as error:
         pytest.skip(f"the teacher does not run here: {error}")
     return _module("quality", ROOT / "benchmarks" / "quality.py")
@@ -73,7 +75,7 @@ def test_points_agree_with_the_teacher(quality: ModuleType) -> None:
     mp, teacher = scorer.landmarker(vision.RunningMode.IMAGE)
     reader = FaceReader(LatentModel.load(model_path("latent", "latent.npz")))
     rows = (SHARED / "data" / "stills" / "stills.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    files = [row.split("\t")[0] for row in rows if row.split("\t")[1] == "test"][:40]
+    files = [row.split("\t")[0] for row in rows if row.split("\t")[1] == "test"][::5]
     errors = []
     for file in files:
         image = cv2.cvtColor(cv2.imread(str(SHARED / "data" / "stills" / file)), cv2.COLOR_BGR2RGB)

@@ -66,9 +66,10 @@ class FaceReader:
 
     @cached_property
     def landmarker(self) -> Landmarker:
-        parts = ("landmarks", "mouth", "eye")
-        engines = (load_engine(model_path("face", f"{part}.onnx"), self._device, self._threads) for part in parts)
-        return Landmarker(*engines, mean=self._latent.mean)
+        face, mouth, eye = (
+            load_engine(model_path("face", f"{part}.onnx"), self._device, self._threads) for part in ("landmarks", "mouth", "eye")
+        )
+        return Landmarker(face, mouth, eye, self._latent.mean)
 
     def read(self, photo: str | Path | np.ndarray) -> Portrait:
         """The portrait of the largest face; PortraitError where there is none or it is too small."""

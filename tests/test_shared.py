@@ -84,9 +84,9 @@ def test_points_agree_with_the_teacher(quality: ModuleType) -> None:
             continue
         h, w = image.shape[:2]
         target = np.array([[p.x * w, p.y * h] for p in found[0]])
-        boxes = reader.detector.find(image)
-        assert boxes, file
-        points, _ = reader.landmarker.locate(image, boxes[0])
+        faces = reader.faces(image)
+        assert faces, file
+        points = faces[0]
         error = np.linalg.norm(points[:, :2] - target, axis=1) / np.linalg.norm(target[33] - target[263])
         errors.append((error.mean(), error[list(LIPS)].mean()))
     everywhere, lips = 100 * np.mean(errors, 0)

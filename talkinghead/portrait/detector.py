@@ -36,15 +36,16 @@ class FaceDetector:
         self._engine = engine
 
     def find(self, image: np.ndarray) -> list[FaceBox]:
-        """Faces of an RGB uint8 picture (h, w, 3), the largest first."""
+        """Faces of an RGB uint8 picture (h, w, 3), the surest first."""
         scale = INPUT_PX / max(image.shape[:2])
-        found = [box for zoom in ZOOMS for box in self._look(image, scale * zoom, (0, 0))]
-        if not found:  # small faces: once more in tiles at twice the size
-            step = INPUT_PX / (scale * _TILE_ZOOM) / 2
-            for row in range(3):
-                for column in range(3):
-                    found += self._look(image, scale * _TILE_ZOOM, (column * step, row * step))
-        return sorted(_merge(found), key=lambda box: -box.height_px)
+        return _merge([box for zoom in ZOOMS for box in self._look(image, scale * zoom, (0, 0))])
+
+    def find_small(self, image: np.ndarray) -> list[FaceBox]:
+        """As `find`, in overlapping tiles at twice the size: nine looks, for faces that `find` cannot see."""
+        scale = _TILE_ZOOM * INPUT_PX / max(image.shape[:2])
+        step = INPUT_PX / scale / 2
+        corners = [(column * step, row * step) for row in range(3) for column in range(3)]
+        return _merge([box for corner in corners for box in self._look(image, scale, corner)])
 
     def _look(self, image: np.ndarray, scale: float, corner: tuple[float, float]) -> list[FaceBox]:
         """Finds in the window of the input's size whose top left lies at ``corner`` px, seen at ``scale``."""

@@ -65,10 +65,10 @@ def accuracy(reader: FaceReader, stills: list[tuple[np.ndarray, np.ndarray]]) ->
     """Mean 2-D error (all points, lips, eyes) in % of inter-ocular distance, a row for every still that is found."""
     rows = []
     for image, teacher in stills:
-        found = reader.detector.find(image)
+        found = reader.faces(image)
         if not found:
             continue
-        points, _ = reader.landmarker.locate(image, found[0])
+        points = found[0]
         error = np.linalg.norm(points[:, :2] - teacher[:, :2], axis=1)
         error *= 100 / np.linalg.norm(teacher[33, :2] - teacher[263, :2])
         rows.append([error.mean(), error[list(LIPS)].mean(), error[list(EYES)].mean()])
@@ -82,8 +82,7 @@ def found_share(
     hits = 0
     for image, _ in stills:
         changed = change(image)
-        boxes = reader.detector.find(changed)[:8]
-        hits += any(reader.landmarker.locate(changed, box)[1] > 0.5 for box in boxes)
+        hits += bool(reader.faces(changed))
     return hits / len(stills)
 
 

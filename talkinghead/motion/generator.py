@@ -26,6 +26,8 @@ _CONTROL_RAMP_S = 0.11
 _LIMIT = 6.0  # standard deviations of a component
 SETTLE_FRAMES = 6
 """After an interruption the lips are shut and the head near rest in so many frames (150 ms)."""
+_BLINK_DEPTH = 1.12
+"""Lids press on each other a little; the decoder lets them meet, not cross."""
 _CALM = 0.7
 _CALM_HOLD_FRAMES, _CALM_FALL_FRAMES = 18, 60
 _LID_PAIRS = ((LIDS_RIGHT, 4, 12), (LIDS_LEFT, 4, 12))
@@ -58,7 +60,7 @@ class MotionGenerator:
         self._lips = Lips(lips_engine, latent.size_dyn)
         codes = style.codes(latent)
         self._moves = np.stack([codes[k] for k in ("blink", "gaze_right", "gaze_up", "brows", *EMOTIONS)]).astype(np.float64)
-        self._moves[0] *= 1.0 if face is None else _lid_gap(face) / _lid_gap(latent.mean)
+        self._moves[0] *= _BLINK_DEPTH * (1.0 if face is None else _lid_gap(face) / _lid_gap(latent.mean))
         self._head = Head(style.head_talking, style.head_silent, style.head_time_s)
         self._blinks = Blinks(style.blink_curve, style.blinks_per_min)
         self._gaze, self._brows, self._accents = Gaze(), Brows(), Accents()

@@ -13,8 +13,11 @@ from talkinghead.render.patch import Window, cover, mix, plane_warp, rigid_map, 
 from talkinghead.render.surround import smoothstep
 
 _LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
-_LASH_DARKNESS = 0.65
-_LID_SKIN = 0.9  # of a shut lid, how much is smooth skin
+_LASH_DARKNESS = 0.85
+_LASH_THICKNESS = 0.009  # face heights
+_LID_SKIN = 0.96  # of a shut lid, how much is smooth skin
+_GLASS_DARKNESS = 0.185
+_PAST_FOLD = 0.3  # of the lid's height: how far above its fold a shut lid is smooth (the crease flattens)
 _IRIS_SCALE = 1.06
 _LUMA = np.array((0.30, 0.59, 0.11), np.float32)
 
@@ -54,6 +57,18 @@ def lash_points(points: np.ndarray, eye: EyeIndex, scale_px: float) -> np.ndarra
     length = np.linalg.norm(way[:, :2], axis=1, keepdims=True)
     share = np.minimum(_LASH_DEPTH * scale_px / np.maximum(length, 1e-6), 0.6)
     return margin + way * share
+
+
+def _at(face: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Colours (n, 3) float32 of a picture at points (n, 2)."""
+    x, y = np.clip(np.round(places), 0, face.shape[0] - 1).astype(int).T
+    return face[y, x].astype(np.float32)
+
+
+def _past_fold(points: np.ndarray, eye: EyeIndex) -> np.ndarray:
+    """Points (7, 2) a little above the upper lid's fold."""
+    fold, margin = points[list(eye.upper_fold)], points[list(eye.upper[1:-1])]
+    return fold + _PAST_FOLD * (fold - margin)
 
 
 def uncross(points: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
@@ -100,6 +115,14 @@ class EyeLayer:
         self._open_px = self._gaps(self._points).mean()
         self._window = Window.around(np.concatenate((self._ring, rim)), 0.06 * pose.scale_px, self._size_px)
         self._textures(face[self._window.slices].astype(np.float32))
+        self._covered = self._behind_glass(face)
+
+    def _behind_glass(self, face: np.ndarray) -> bool:
+        """Dark glasses hide the eye: the whole eye, lids included, is far darker than the cheeks."""
+        lids = self._points[list(self._eye.upper_fold + self._eye.lower_fold)]
+        cheeks = self._points[list(layout.CHEEKS)]
+        lid, cheek = (float(np.median(_at(face, places) @ _LUMA)) for places in (lids, cheeks))
+        return lid < _GLASS_DARKNESS * cheek
 
     def _gaps(self, points: np.ndarray) -> np.ndarray:
         return uncross(points.copy(), self._eye.upper, self._eye.lower)[1:-1]
@@ -122,7 +145,8 @@ class EyeLayer:
         """
         eye = self._eye
         window = Window.around(self._points[list(eye.upper_fold + eye.lower)], 0.09 * self._pose.scale_px, self._size_px)
-        strip = self._points[list((eye.upper[0], *eye.upper_fold, eye.upper[-1]) + eye.lower[-2:0:-1])]
+        fold = _past_fold(self._points, eye)
+        strip = np.concatenate((self._ring[:1], fold, self._ring[len(eye.upper) - 1 :]))
         size = max(3, int(0.014 * self._pose.scale_px) | 1)
         patch = shut[window.slices].astype(np.float32)
         lid = cover(strip, window)
@@ -140,6 +164,7 @@ class EyeLayer:
         opening = cover(self._ring, self._window)
         seen = cv2.erode(opening, np.ones((3, 3), np.uint8)) > 0.99
         white = seen & (far > self._radius * 1.1 + 0.8)
+        self._lash_colour = np.quantile(patch.reshape(-1, 3), 0.03, axis=0).astype(np.float32)
         around = patch[opening < 0.01]
         light = np.median(around, axis=0) if len(around) else np.full(3, 160.0)
         sclera, self.white_level = _sclera(patch, white, light)
@@ -165,8 +190,8 @@ class EyeLayer:
 
     def window(self, points: np.ndarray) -> Window:
         """The part of the picture that ``draw`` changes for driven points (478, 3)."""
-        eye = self._eye
-        return Window.around(points[list(eye.upper + eye.lower + eye.upper_fold), :2], 4.0, self._size_px)
+        ring = points[list(self._eye.upper + self._eye.lower), :2]
+        return Window.around(np.concatenate((ring, _past_fold(points[:, :2], self._eye))), 4.0, self._size_px)
 
     def draw(
         self, lids: np.ndarray, plain: np.ndarray, shut: np.ndarray, window: Window, points: np.ndarray, pose: HeadPose
@@ -176,6 +201,8 @@ class EyeLayer:
         ``lids`` is the warped picture with the opening filled with skin, ``plain`` that with the photographed eye,
         ``shut`` that with smooth lids, all (h, w, 3). Close to the photo's own state the photographed eye is kept as it is.
         """
+        if self._covered:
+            return plain.astype(np.float32)
         eye = self._eye
         places = points[:, :2].astype(np.float64)
         ring = places[list(eye.upper + eye.lower[-2:0:-1])]
@@ -199,7 +226,8 @@ class EyeLayer:
         opening = opening * (1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
         drawn = mix(skin, ball * self._shadow(opening, places)[..., None], opening)
         if closed > 0:
-            drawn = drawn * (1.0 - (_LASH_DARKNESS * closed * self._lash(places[list(eye.upper)], window))[..., None])
+            line = self._lash(places[list(eye.upper)], window)
+            drawn = mix(drawn, self._lash_colour, _LASH_DARKNESS * min(1.0, 2.5 * closed) * line)
         return mix(plain.astype(np.float32), drawn, np.full(window.shape, blend, np.float32))
 
     def _ball(self, plane: np.ndarray, turned: np.ndarray, window: Window) -> np.ndarray:
@@ -222,7 +250,7 @@ class EyeLayer:
         h, w = window.shape
         line = np.zeros((h * 4, w * 4), np.uint8)
         fixed = np.round(((margin - window.origin + 0.5) * 4 - 0.5) * 64).astype(np.int32)
-        thick = max(2, round(0.006 * self._pose.scale_px * 4))
+        thick = max(2, round(_LASH_THICKNESS * self._pose.scale_px * 4))
         taper = np.sin(np.linspace(0.06, 0.94, len(fixed) - 1) * np.pi) ** 0.6 * 255
         for k, level in enumerate(taper):
             cv2.polylines(line, [fixed[k : k + 2]], False, int(level), thick, cv2.LINE_8, 6)

@@ -24,7 +24,7 @@ setup: $(VENV)/.ready
 
 demo: setup
 	@mkdir -p out
-	$(VENV)/bin/talkinghead dub $(PHOTO) $(SPEECH) -o out/demo.mp4
+	$(VENV)/bin/talkinghead dub $(PHOTO) $(SPEECH) --crop -o out/demo.mp4
 	@$(VENV)/bin/python examples/contact_sheet.py out/demo.mp4 out/demo.png
 	@echo "video:         $(CURDIR)/out/demo.mp4"
 	@echo "contact sheet: $(CURDIR)/out/demo.png"

@@ -94,18 +94,32 @@ def identity_drift(scorer: ModuleType, made: dict[str, np.ndarray], photo: Path)
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Means by set, generated beside real."""
-    head = ["set", "clips", *AGAINST, *(f"{k} (real)" for k in OWN), "identity_drift"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name in SETS:
-        some = [row for key, row in rows.items() if key.split("/")[0] == name]
-        if not some:
-            continue
-        cells = [name, str(len(some))]
-        cells += [f"{mean_of(some, 'against_real', k):.2f}" for k in AGAINST]
-        cells += [f"{mean_of(some, 'generated', k):.2f} ({mean_of(some, 'real', k):.2f})" for k in OWN]
-        lines.append("| " + " | ".join([*cells, f"{mean_of(some, 'generated', 'identity_drift'):.2f}"]) + " |")
+    """Means by set, a column each; figures of the real clips in brackets."""
+    sets = {name: [row for key, row in rows.items() if key.split("/")[0] == name] for name in SETS}
+    sets = {name: some for name, some in sets.items() if some}
+    lines = ["| generated (real) | " + " | ".join(f"{name} ({len(some)} clips)" for name, some in sets.items()) + " |"]
+    lines.append("|---" * (len(sets) + 1) + "|")
+    for key in AGAINST:
+        lines.append(f"| {key} | " + " | ".join(shown(some, "against_real", key) for some in sets.values()) + " |")
+    for key in OWN:
+        pairs = (f"{shown(some, 'generated', key)} ({shown(some, 'real', key)})" for some in sets.values())
+        lines.append(f"| {key} | " + " | ".join(pairs) + " |")
+    lines.append("| identity_drift | " + " | ".join(shown(some, "generated", "identity_drift") for some in sets.values()) + " |")
     return "\n".join(lines)
+
+
+def shown(rows: list[dict[str, Any]], part: str, key: str) -> str:
+    """A mean in three digits; a dash where no clip has the figure."""
+    value = mean_of(rows, part, key)
+    return (
+        "–"
+        if np.isnan(value)
+        else f"{value:.0f}"
+        if abs(value) >= 10
+        else f"{value:.2f}"
+        if abs(value) >= 0.1
+        else f"{value:.3f}"
+    )
 
 
 def mean_of(rows: list[dict[str, Any]], part: str, key: str) -> float:

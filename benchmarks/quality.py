@@ -111,15 +111,10 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def shown(rows: list[dict[str, Any]], part: str, key: str) -> str:
     """A mean in three digits; a dash where no clip has the figure."""
     value = mean_of(rows, part, key)
-    return (
-        "–"
-        if np.isnan(value)
-        else f"{value:.0f}"
-        if abs(value) >= 10
-        else f"{value:.2f}"
-        if abs(value) >= 0.1
-        else f"{value:.3f}"
-    )
+    if np.isnan(value):
+        return "–"
+    digits = 0 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
+    return f"{value:.{digits}f}"
 
 
 def mean_of(rows: list[dict[str, Any]], part: str, key: str) -> float:

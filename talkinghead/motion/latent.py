@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkinghead.constants import FACE_HEIGHT_PX, POINTS
+from talkinghead.constants import POINTS
 from talkinghead.errors import EngineError
 from talkinghead.motion.pose import HeadPose, rotation_from_vector, vector_from_rotation
 
@@ -94,7 +94,7 @@ class LatentModel:
     """Mean face and modes.
 
     mean (478, 3); basis_id (I, 478, 3); basis_dyn (D, 478, 3), all in face heights; precision (478,) 1 / variance of
-    a point about the model; triangles unused here. ``LatentModel.load`` reads the shipped file.
+    a point about the model. ``LatentModel.load`` reads the shipped file.
     """
 
     mean: np.ndarray
@@ -137,6 +137,11 @@ class LatentModel:
         """z_dyn (..., D) of canonical offsets (..., 478, 3) from a person's neutral face."""
         return offset.reshape(*offset.shape[:-2], -1) @ self._solve_dyn.T
 
+    def solve_both(self, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """z_id (..., I) and z_dyn (..., D) of canonical offsets (..., 478, 3) from the mean face."""
+        both = offset.reshape(*offset.shape[:-2], -1) @ self._solve_both.T
+        return both[..., : self.size_id], both[..., self.size_id :]
+
     def encode(self, points_px: np.ndarray, z_id: np.ndarray | None = None) -> FaceCode:
         """Code of one face from its points (478, 3) px. With ``z_id`` given (a known person) only pose and dynamics
         are sought."""
@@ -144,8 +149,7 @@ class LatentModel:
         for _ in range(_ENCODE_ROUNDS):
             offset = pose.inverse(points_px) - self.mean
             if z_id is None:
-                both = self._solve_both @ offset.ravel()
-                person, z_dyn = both[: self.size_id], both[self.size_id :]
+                person, z_dyn = self.solve_both(offset)
             else:
                 person, z_dyn = z_id, self.solve_dyn(offset - np.tensordot(z_id, self.basis_id, 1))
             pose = similarity(self.shape(person, z_dyn), points_px, self.precision)
@@ -181,10 +185,3 @@ def latent_from_pose(rest: HeadPose, pose: HeadPose) -> np.ndarray:
     turn = vector_from_rotation(pose.rotation @ rest.rotation.T)
     shift = (pose.translation_px - rest.translation_px) / rest.scale_px
     return np.array([*turn, *shift, np.log(pose.scale_px / rest.scale_px)], np.float32)
-
-
-def standard_pose() -> HeadPose:
-    """A frontal head in the middle of the decoder's picture."""
-    from talkinghead.constants import SIZE_PX
-
-    return HeadPose(np.eye(3), np.full(2, SIZE_PX / 2), float(FACE_HEIGHT_PX))

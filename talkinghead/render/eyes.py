@@ -108,7 +108,6 @@ class EyeLayer:
         self._points = points[:, :2].astype(np.float64)
         self._solid = points[list(eye.upper + eye.lower[-2:0:-1] + eye.upper_fold + eye.lower_fold)].astype(np.float64)
         self._ring = self._points[list(eye.upper + eye.lower[-2:0:-1])]
-        self._corner = self._points[[eye.upper[0], eye.upper[-1]]].mean(axis=0)
         self._iris = self._points[eye.iris[0]]
         rim = self._points[list(eye.iris[1:])]
         self._radius = float(np.linalg.norm(rim - self._iris, axis=1).mean()) * _IRIS_SCALE

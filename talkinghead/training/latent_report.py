@@ -36,8 +36,7 @@ def reconstruction(model: LatentModel, clips: list[Clip], size: int) -> np.ndarr
 
 def identity_of(model: LatentModel, clip: Clip) -> np.ndarray:
     """z_id (I,) of a clip's rest face."""
-    both = model._solve_both @ (clip.rest - model.mean).ravel()
-    return both[: model.size_id]
+    return model.solve_both(clip.rest - model.mean)[0]
 
 
 def probe(model: LatentModel, clips: list[Clip]) -> dict[str, float]:
@@ -54,7 +53,7 @@ def probe(model: LatentModel, clips: list[Clip]) -> dict[str, float]:
     for number, clip in enumerate(c for c in clips if c.identity in ids):
         take = rng.choice(len(clip.frames), min(12, len(clip.frames)), replace=False)
         codes.append(model.solve_dyn(clip.frames[take] - clip.rest))
-        points.append((clip.frames[take] - model.mean).reshape(len(take), -1) @ model._solve_both.T)
+        points.append(np.concatenate(model.solve_both(clip.frames[take] - model.mean), 1))
         target.append(np.repeat(ids[clip.identity][None], len(take), 0))
         who += [people.index(clip.identity)] * len(take)
         clip_number += [number] * len(take)

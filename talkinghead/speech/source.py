@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -145,9 +146,11 @@ def _check_file(path: Path) -> None:
 
 def _open(path: Path) -> av.container.InputContainer:
     # "file:" and the whitelist: neither a colon in a name nor a playlist inside a file may reach the network.
-    options = {"protocol_whitelist": "file"}
+    options: dict[str, Any] = {"container_options": {"protocol_whitelist": "file"}}
+    if int(av.__version__.split(".")[0]) < 19:  # from 19 on, tags in a wrong encoding are no error any more
+        options["metadata_errors"] = "replace"
     try:
-        return av.open(f"file:{path.absolute()}", container_options=options, metadata_errors="replace")
+        return av.open(f"file:{path.absolute()}", **options)
     except (av.FFmpegError, OSError, ValueError):
         raise SpeechError(f"{path} is not a sound or video that can be read: export it as WAV, MP3 or MP4") from None
 

@@ -86,6 +86,7 @@ def identity_drift(scorer: ModuleType, made: dict[str, np.ndarray], photo: Path)
     mp, teacher = scorer.landmarker(vision.RunningMode.IMAGE)
     image = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
     points = teacher.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image)).face_landmarks[0]
+    teacher.close()
     width, height = image.shape[1], image.shape[0]
     ref = np.array([[p.x * width, p.y * height, p.z * width] for p in points])
     keep = [i for i in range(468) if i not in scorer.LIPS]

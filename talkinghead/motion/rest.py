@@ -6,7 +6,7 @@ import numpy as np
 
 from talkinghead.motion.latent import FaceCode, LatentModel
 
-LIP_PAIRS = ((81, 178), (82, 87), (13, 14), (312, 317), (311, 402))
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
 """Inner-lip points above and below each other."""
 LID_PAIRS = ((160, 144), (159, 145), (158, 153), (385, 380), (386, 374), (387, 373))
 CLOSED_GAP_FH = 0.006

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from talkinghead.motion.latent import mirror_map
+from talkinghead.motion.latent import mirror_map, similarity
 from talkinghead.portrait.detector import FaceBox
 from talkinghead.portrait.patches import (
     EYE_INPUT_PX,
@@ -59,19 +59,18 @@ class Landmarker:
         points, mirrored = out["points"]
         mirrored = mirrored[self._twins] * np.array([-1, 1, 1], np.float32)
         mirrored[:, 0] += LANDMARK_INPUT_PX - 1
-        score = float(1 / (1 + np.exp(-out["presence"].mean())))
-        return apply_map(invert_map(affine), (points + mirrored) / 2).astype(np.float32), score
+        return apply_map(invert_map(affine), (points + mirrored) / 2).astype(np.float32), _share(out["presence"])
 
     def _look(self, image: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, float]:
         out = self._face.run(image=_cut(image, affine, (LANDMARK_INPUT_PX, LANDMARK_INPUT_PX))[None])
-        score = float(1 / (1 + np.exp(-out["presence"][0])))
-        return apply_map(invert_map(affine), out["points"][0]).astype(np.float32), score
+        return apply_map(invert_map(affine), out["points"][0]).astype(np.float32), _share(out["presence"])
 
     def _refine(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
+        pose = similarity(self._mean, points)
         maps = [
-            mouth_map(points, self._mean, MOUTH_INPUT_PX),
-            eye_map(points, self._mean, EYE_INPUT_PX, left=False),
-            eye_map(points, self._mean, EYE_INPUT_PX, left=True),
+            mouth_map(points, pose, MOUTH_INPUT_PX),
+            eye_map(points, pose, EYE_INPUT_PX, left=False),
+            eye_map(points, pose, EYE_INPUT_PX, left=True),
         ]
         mouth = self._mouth.run(image=_cut(image, maps[0], MOUTH_INPUT_PX)[None])["points"][0]
         eyes = self._eye.run(image=np.stack([_cut(image, m, EYE_INPUT_PX) for m in maps[1:]]))["points"]
@@ -81,6 +80,11 @@ class Landmarker:
         ):
             out[list(keep), :2] = apply_map(invert_map(affine), found)
         return out
+
+
+def _share(logits: np.ndarray) -> float:
+    """The probability of the mean logit."""
+    return float(1 / (1 + np.exp(-logits.mean())))
 
 
 def _cut(image: np.ndarray, affine: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:

@@ -74,16 +74,14 @@ def face_map(points: np.ndarray, mean: np.ndarray, size_px: int) -> np.ndarray:
     return square_map((box.min(0) + box.max(0)) / 2, FACE_SIDE_FH * pose.scale_px, roll_of(pose), size_px)
 
 
-def mouth_map(points: np.ndarray, mean: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
-    """The upright patch round the lips."""
-    pose = similarity(mean, points)
+def mouth_map(points: np.ndarray, pose: HeadPose, size_px: tuple[int, int]) -> np.ndarray:
+    """The upright patch round the lips of a face in a pose."""
     centre = points[list(LIPS), :2].mean(0)
     return patch_map(centre, MOUTH_WIDTH_FH * pose.scale_px, roll_of(pose), size_px)
 
 
-def eye_map(points: np.ndarray, mean: np.ndarray, size_px: tuple[int, int], left: bool) -> np.ndarray:
+def eye_map(points: np.ndarray, pose: HeadPose, size_px: tuple[int, int], left: bool) -> np.ndarray:
     """The upright patch round one eye and brow; the left eye's is mirrored, so that one network serves both."""
-    pose = similarity(mean, points)
     lids = LIDS_LEFT if left else LIDS_RIGHT
     brow = BROWS[10:] if left else BROWS[:10]
     centre = 0.65 * points[list(lids), :2].mean(0) + 0.35 * points[list(brow), :2].mean(0)

@@ -83,8 +83,7 @@ class FaceReader:
         name = "the picture" if isinstance(photo, np.ndarray) else Path(photo).name
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise PortraitError(f"{name} must be uint8 RGB of shape (h, w, 3), not {image.dtype} {image.shape}")
-        points, notes = self._find(image, name)
-        height_px = self._latent.encode(points).pose.scale_px
+        height_px, points, notes = self._find(image, name)
         if height_px < SMALLEST_FACE_PX:
             raise PortraitError(
                 f"the face in {name} is too small ({height_px:.0f} px high): it needs {SMALLEST_FACE_PX} px, "
@@ -101,19 +100,23 @@ class FaceReader:
         )
         return Portrait(image, crop, crop.extract(image), inside, self._latent.encode(inside), notes)
 
-    def _find(self, image: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Points (478, 3) px of the largest true face and remarks."""
-        found = self.faces(image)
+    def _find(self, image: np.ndarray, name: str) -> tuple[float, np.ndarray, tuple[str, ...]]:
+        """Height px and points (478, 3) px of the largest true face, and remarks."""
+        found = self._measured(image)
         if not found:
             raise PortraitError(f"no face found in {name}: use a photo that shows one face from the front, in good light")
         if len(found) == 1:
-            return found[0], ()
-        return found[0], (f"{len(found)} faces found in {name}: took the largest; crop the photo to choose another",)
+            return *found[0], ()
+        return *found[0], (f"{len(found)} faces found in {name}: took the largest; crop the photo to choose another",)
 
     def faces(self, image: np.ndarray) -> list[np.ndarray]:
         """Points (478, 3) px of every face that is believed, the largest first."""
+        return [points for _, points in self._measured(image)]
+
+    def _measured(self, image: np.ndarray) -> list[tuple[float, np.ndarray]]:
+        """As `faces`, with each one's height px."""
         found = self._believed(image, self.detector.find(image)) or self._believed(image, self.detector.find_small(image))
-        return [points for _, points in sorted(found, key=lambda face: -face[0])]
+        return sorted(found, key=lambda face: -face[0])
 
     def _believed(self, image: np.ndarray, boxes: list[FaceBox]) -> list[tuple[float, np.ndarray]]:
         """Height px and points of the boxes that hold a face: the landmark network says so, near the box, in a face's shape."""

@@ -152,7 +152,7 @@ class FeatureStream:
         """The last, incomplete frame, filled up with silence (no rows when nothing is left); then as new, levels kept."""
         waiting = len(self._kept) - HISTORY
         done = self.push(np.zeros(-waiting % SAMPLES_PER_FRAME, np.float32))
-        self._kept = np.zeros(HISTORY, np.float32)
+        self.drop()
         return done
 
     def drop(self) -> None:

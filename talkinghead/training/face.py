@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.latent import LatentModel, mirror_map
 from talkinghead.nets.face import FaceDetector, FaceLandmarks, PatchRefiner
 from talkinghead.portrait.detector import INPUT_PX as DETECTOR_INPUT_PX
 from talkinghead.portrait.patches import (
@@ -33,7 +33,7 @@ from talkinghead.portrait.patches import (
 )
 from talkinghead.training.export import export_onnx
 from talkinghead.training.face_data import Labelled, Sampler, load_labelled, negatives, stream
-from talkinghead.training.latent import mirror_map, point_weights
+from talkinghead.training.latent import point_weights
 from talkinghead.training.loop import Schedule, device, train
 
 SCHEDULES = {
@@ -151,7 +151,8 @@ def train_part(part: str, shared: Path, cache: Path, out: Path, workers: int) ->
     pool = load_labelled(shared, cache, "train")
     people = [i for i, p in enumerate(pool) if p.source == "stills"][::12]  # kept out: to watch, not to train
     held_out = [pool[i] for i in people]
-    pool = [p for i, p in enumerate(pool) if i not in set(people)]
+    apart = set(people)
+    pool = [p for i, p in enumerate(pool) if i not in apart]
     print(f"{part}: {len(pool)} pictures, {len(held_out)} kept out")
     backgrounds = negatives()
     make = _sample_maker(part, pool, mean, backgrounds)

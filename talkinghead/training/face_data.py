@@ -204,9 +204,9 @@ class Sampler:
         """A patch round the mouth or the right eye and its points (n, 2), framed as roughly as the landmark network would."""
         rng = self.rng
         image, points = self.pick()
-        spread = similarity(self.mean, points).scale_px * 0.012
-        rough = points + rng.normal(0, spread, (1, 3)) * [1, 1, 0]
-        affine = mouth_map(rough, self.mean, size_px) if kind == "mouth" else eye_map(rough, self.mean, size_px, left=False)
+        pose = similarity(self.mean, points)
+        rough = points + rng.normal(0, pose.scale_px * 0.012, (1, 3)) * [1, 1, 0]  # moved, not turned: the pose stays
+        affine = mouth_map(rough, pose, size_px) if kind == "mouth" else eye_map(rough, pose, size_px, left=False)
         turn, zoom = rng.normal(0, 0.06), math.exp(rng.normal(0, 0.06))
         middle = (np.array(size_px) - 1) / 2
         c, s = math.cos(turn) * zoom, math.sin(turn) * zoom

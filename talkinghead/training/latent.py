@@ -16,6 +16,7 @@ import numpy as np
 
 from talkinghead.constants import POINTS
 from talkinghead.motion.latent import BROWS, EYES, LIDS_LEFT, LIDS_RIGHT, LIPS, RIGID, LatentModel, mirror_map, similarity
+from talkinghead.motion.rest import LIP_PAIRS
 from talkinghead.training.track import load_track, read_tsv
 
 SIZE_ID = 40
@@ -73,8 +74,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 def opening(points: np.ndarray) -> np.ndarray:
     """Inner-lip opening (n,) of canonical frames (n, 478, 3) in face heights."""
-    pairs = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
-    return np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in pairs], 0)
+    return np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in LIP_PAIRS], 0)
 
 
 def lid_gap(points: np.ndarray) -> np.ndarray:

@@ -25,9 +25,10 @@ from talkinghead.motion.latent import (
     LOWER_INNER_LIP,
     UPPER_INNER_LIP,
     LatentModel,
+    mirror_map,
 )
 from talkinghead.motion.style import Style, code_of
-from talkinghead.training.latent import ict_modes, lid_gap, mirror_map
+from talkinghead.training.latent import ict_modes, lid_gap
 from talkinghead.training.motion_data import Clip, load_clips
 
 HEAD_TIME_S = (0.42, 0.13)

@@ -1,4 +1,4 @@
-"""Training material of motion v1: long streams of sound in many disguises, with the faces or the phones that belong to it.
+"""Training material: long streams of sound in many disguises, with the faces or the phones that belong to it.
 
 Clips of one person are strung together to streams of some ten seconds, so that the features' slow trackers are met both cold and
 warm; a stream is disguised as a whole. Several disguised copies of everything are made once and kept in memory and in the cache.
@@ -25,18 +25,23 @@ _PHONES = "SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG O
 PHONE_NAMES = tuple(_PHONES.split())
 CLOSED = tuple(PHONE_NAMES.index(p) for p in ("P", "B", "M"))
 UNKNOWN = -1
+HELD_FILE = 25
+"""Every such file of phone-aligned speech is held out of training, for choosing."""
 _STREAM_S = 9.0
-_SPEED = 0.08
+_SPEED = 0.12
 
 
 @dataclass(frozen=True)
 class Stream:
-    """n frames: rows (n, FEATURES) float16, and z_dyn (n, D) with the rest lips' gaps (n, 15) of faces, or phones (n,) int8."""
+    """n frames: rows (n, FEATURES) float16, and z_dyn (n, D), z_pose (n, 6), the rest lips' gaps (n, 15) and the first frames of
+    clips (k,) of faces, or phones (n,) int8."""
 
     source: str
     rows: np.ndarray
     z_dyn: np.ndarray | None = None
+    z_pose: np.ndarray | None = None
     gaps: np.ndarray | None = None
+    cuts: np.ndarray | None = None
     phones: np.ndarray | None = None
 
 
@@ -74,15 +79,18 @@ def _face_stream(
     source: str, clips: list[Clip], gaps_of: dict[str, np.ndarray], rng: np.random.Generator, babble: np.ndarray
 ) -> Stream:
     counts = [min(len(c.z_dyn), len(c.sound) // SAMPLES_PER_FRAME) for c in clips]
-    sound = np.concatenate([c.sound[: n * SAMPLES_PER_FRAME] for c, n in zip(clips, counts, strict=True)])
-    z_dyn = np.concatenate([c.z_dyn[:n] for c, n in zip(clips, counts, strict=True)])
-    gaps = np.concatenate([np.tile(gaps_of[c.name], (n, 1)) for c, n in zip(clips, counts, strict=True)])
+    pairs = list(zip(clips, counts, strict=True))
+    sound = np.concatenate([c.sound[: n * SAMPLES_PER_FRAME] for c, n in pairs])
+    z_dyn, z_pose = (np.concatenate([getattr(c, name)[:n] for c, n in pairs]) for name in ("z_dyn", "z_pose"))
+    gaps = np.concatenate([np.tile(gaps_of[c.name], (n, 1)) for c, n in pairs])
     speed = 1 + rng.uniform(-_SPEED, _SPEED) if rng.uniform() < 0.6 else 1.0
     rows = FeatureStream().push(_disguised(sound, speed, rng, babble, rng.uniform() < 0.15)).rows
     if speed != 1.0:
-        z_dyn, gaps = _faster(z_dyn, speed), _faster(gaps, speed)
+        z_dyn, z_pose, gaps = (_faster(values, speed) for values in (z_dyn, z_pose, gaps))
     n = min(len(rows), len(z_dyn))
-    return Stream(source, rows[:n].astype(np.float16), z_dyn[:n].astype(np.float16), gaps[:n].astype(np.float16))
+    cuts = np.ceil(np.cumsum([0, *counts[:-1]]) / speed).astype(np.int32)
+    rows, z_dyn, z_pose, gaps = (values[:n].astype(np.float16) for values in (rows, z_dyn, z_pose, gaps))
+    return Stream(source, rows, z_dyn, z_pose, gaps, cuts[cuts < n])
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,7 @@ def kept(path: Path, make: Iterator[Stream]) -> list[Stream]:
         part = path.with_suffix(".part.npz")
         flat = {}
         for i, stream in enumerate(make):
-            for name in ("rows", "z_dyn", "gaps", "phones"):
+            for name in ("rows", "z_dyn", "z_pose", "gaps", "cuts", "phones"):
                 if getattr(stream, name) is not None:
                     flat[f"{i:05}.{stream.source}.{name}"] = getattr(stream, name)
         np.savez(part, **flat)

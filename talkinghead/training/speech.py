@@ -1,0 +1,219 @@
+"""Recipe of the speech encoder: phones and lip curves learned together.
+
+    talkinghead train speech --shared SHARED --cache CACHE --out models/speech
+
+A hundred voices with phone labels, in six languages, and synthetic voices with exact phone times teach the trunk to hear speech
+instead of one microphone; faces teach what lips do, by the distance of points, their speed and the opening's concordance. On the
+voices without a face the lips must shut at p, b, m. Some people are held out of training for choosing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from talkinghead.motion.latent import LatentModel
+from talkinghead.nets.speech import SpeechNet, StreamingSpeech, delayed
+from talkinghead.speech.encoder import LOOKAHEAD_FRAMES, NECK
+from talkinghead.speech.features import BANDS, SUB_FRAMES
+from talkinghead.training.export import export_onnx
+from talkinghead.training.lip_space import LipLoss, lip_modes, rest_gaps
+from talkinghead.training.loop import Schedule, train
+from talkinghead.training.motion_data import SOURCES, Clip, fingerprint, hold_out, load_clips
+from talkinghead.training.motion_report import closure_recall, figures, rows_of, say
+from talkinghead.training.sound_bank import CLOSED, HELD_FILE, Spoken, Stream, face_streams, kept, load_spoken, phone_streams
+from talkinghead.training.synthetic import synthesise
+
+SEGMENT = 96
+FACES, VOICES, SYNTHETIC = 16, 12, 4
+"""Segments a batch."""
+SHARES = {"grid_s1": 0.25, "anchors": 0.63, "hq": 0.12}
+_SYNTHETIC_MIN = 150.0
+_MODES, _BASIS = "lip_modes", "basis_dyn"
+_UNSHUT = 0.3
+
+
+def held_voices(spoken: list[Spoken]) -> tuple[list[Spoken], list[Spoken]]:
+    """(train, held out) files."""
+    return [x for i, x in enumerate(spoken) if i % HELD_FILE], spoken[::HELD_FILE]
+
+
+def material(
+    shared: Path, cache: Path, latent: LatentModel, clips: list[Clip], copies: int, only: str = ""
+) -> dict[str, list[list[Stream]]]:
+    """Disguised copies of faces and, as there is far more of them, half as many of the voices; cached. ``only``: one kind."""
+    gaps_of = {c.name: rest_gaps(latent, c.z_id) for c in clips}
+    sets: dict[str, list[Spoken]] = {}
+    made: dict[str, list[list[Stream]]] = {"faces": [], "voices": [], "synthetic": []}
+    for copy in range(copies):
+        for kind, streams in made.items():
+            name = f"faces.{fingerprint(latent)}" if kind == "faces" else kind
+            path = cache / "sound_bank" / f"{name}.{copy}.npz"
+            if kind != (only or kind) or (kind != "faces" and copy >= (copies + 1) // 2):
+                continue
+            if not path.exists() and not sets:
+                sets = {"voices": held_voices(load_spoken(shared))[0], "synthetic": synthesise(shared, cache, _SYNTHETIC_MIN)}
+            rng = np.random.default_rng([copy, len(kind)])
+            babble = np.concatenate([np.zeros(1), *(s.sound[: 10 * 16_000] for s in sets.get("voices", []))]).astype(np.float32)
+            faces = kind == "faces"
+            fresh = face_streams(clips, gaps_of, rng, babble) if faces else phone_streams(sets.get(kind, []), rng, babble)
+            streams.append(kept(path, fresh))
+        print(f"copy {copy + 1} of {copies}", flush=True)
+    return made
+
+
+def batches(bank: dict[str, list[list[Stream]]], rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+    """Segments without end: faces by `SHARES`, streams by length, disguised copies at random."""
+    pools = [{s: [x for x in faces if x.source == s and len(x.rows) > SEGMENT] for s in SHARES} for faces in bank["faces"]]
+    names = [s for s in SHARES if pools[0][s]]
+    odds = np.array([SHARES[s] for s in names]) / sum(SHARES[s] for s in names)
+    while True:
+        cut: dict[str, list[np.ndarray]] = {"rows": [], "z": [], "gaps": [], "spoken": [], "phones": []}
+        for _ in range(FACES):
+            x = _drawn(pools[int(rng.integers(len(pools)))][names[rng.choice(len(names), p=odds)]], rng)
+            at = _span(len(x.rows), rng)
+            for name, values in (("rows", x.rows), ("z", x.z_dyn), ("gaps", x.gaps)):
+                assert values is not None
+                cut[name].append(values[at])
+        for kind, count in (("voices", VOICES), ("synthetic", SYNTHETIC)):
+            for _ in range(count):
+                x = _drawn(bank[kind][int(rng.integers(len(bank[kind])))], rng)
+                assert x.phones is not None
+                at = _span(min(len(x.rows), len(x.phones)), rng)
+                cut["spoken"].append(x.rows[at])
+                cut["phones"].append(x.phones[at])
+        stacked = {k: torch.from_numpy(np.stack(v)) for k, v in cut.items()}
+        yield {k: v.long() if k == "phones" else v.float() for k, v in stacked.items()}
+
+
+def _drawn(streams: list[Stream], rng: np.random.Generator) -> Stream:
+    """A stream long enough, the longer the likelier."""
+    while True:
+        x = streams[int(rng.integers(len(streams)))]
+        if len(x.rows) > SEGMENT and rng.uniform() < len(x.rows) / 1600:
+            return x
+
+
+def _span(length: int, rng: np.random.Generator) -> slice:
+    start = int(rng.integers(0, length - SEGMENT + 1))
+    return slice(start, start + SEGMENT)
+
+
+def masked(rows: Tensor) -> Tensor:
+    """Rows (b, n, FEATURES) of another throat, here and there with a stretch of time and a range of bands silenced (SpecAugment,
+    Park et al. 2019), so that none is leaned on."""
+    rows = _warped(rows)
+    count, length = rows.shape[:2]
+    for i in range(count):
+        low, wide = int(torch.randint(0, BANDS, ())), int(torch.randint(0, 13, ()))
+        for window in range(SUB_FRAMES):
+            rows[i, :, BANDS * window + low : BANDS * window + min(BANDS, low + wide)] = 0
+        start, long = int(torch.randint(0, length, ())), int(torch.randint(0, 7, ()))
+        rows[i, start : start + long] = 0
+    return rows
+
+
+def _warped(rows: Tensor) -> Tensor:
+    """Bands stretched by up to 7 % and shifted by up to one: a longer or shorter vocal tract."""
+    rows, count = rows.clone(), len(rows)
+    stretch, shift = 1 + 0.07 * (2 * torch.rand(count, 1) - 1), 2 * torch.rand(count, 1) - 1
+    at = (torch.arange(BANDS)[None] * stretch + shift).clamp(0, BANDS - 1.001)
+    low = at.long()
+    share = (at - low)[:, None].to(rows.device)
+    low = low[:, None].expand(-1, rows.shape[1], -1).to(rows.device)
+    for window in range(SUB_FRAMES):
+        bands = rows[..., BANDS * window : BANDS * (window + 1)]
+        rows[..., BANDS * window : BANDS * (window + 1)] = (1 - share) * bands.gather(2, low) + share * bands.gather(2, low + 1)
+    return rows
+
+
+def loss_of(loss: LipLoss, modes: Tensor) -> Any:
+    """The training loss: lips of faces, phones, and closures of voices without a face."""
+
+    def of(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        features, phones = net(masked(torch.cat([batch["rows"], batch["spoken"]])))
+        made, count = features[..., NECK:].float() @ modes.to(features.device), len(batch["rows"])
+        labels = delayed(batch["phones"])
+        heard = F.cross_entropy(phones[count:].float().transpose(1, 2), labels, ignore_index=-1, label_smoothing=0.05)
+        closed = torch.isin(labels, torch.tensor(CLOSED, device=labels.device))
+        return loss(made[:count], delayed(batch["z"]), batch["gaps"]) + 1.0 * heard + _UNSHUT * loss.unshut(made[count:], closed)
+
+    return of
+
+
+def features_of(net: nn.Module, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n - LOOKAHEAD_FRAMES, SPEECH_FEATURES), not gated, and phone scores, of rows (n, FEATURES) heard at once."""
+    where = next(net.parameters()).device
+    with torch.no_grad():
+        features, phones = net(torch.from_numpy(np.asarray(rows, np.float32))[None].to(where))
+    return features[0, LOOKAHEAD_FRAMES:].float().cpu().numpy(), phones[0, LOOKAHEAD_FRAMES:].float().cpu().numpy()
+
+
+def save_weights(net: SpeechNet, latent: LatentModel, modes: np.ndarray, path: Path) -> None:
+    """Weights as float16, with the lips' modes and the latent's that those count in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in net.state_dict().items()}
+    more = {_MODES: torch.from_numpy(modes).half().contiguous(), _BASIS: torch.from_numpy(latent.basis_dyn).half().contiguous()}
+    save_file({**tensors, **more}, str(path))
+
+
+def load_weights(path: Path) -> tuple[SpeechNet, np.ndarray, np.ndarray]:
+    """The network, the lips' modes (CURVES, D), and the latent's modes (D, 478, 3) of those codes."""
+    tensors = {name: value.float() for name, value in load_file(str(path)).items()}
+    modes, basis = tensors.pop(_MODES).numpy(), tensors.pop(_BASIS).numpy()
+    net = SpeechNet()
+    net.load_state_dict(tensors)
+    return net.eval(), modes, basis
+
+
+def export(folder: Path) -> None:
+    """Write ``speech.onnx`` from ``speech.safetensors``."""
+    net = load_weights(folder / "speech.safetensors")[0]
+    streaming = StreamingSpeech(net).eval()
+    export_onnx(streaming, streaming.example(), ["rows", "past"], ["features", "later"], folder / "speech.onnx")
+
+
+def main(argv: list[str]) -> None:
+    """Entry point of ``talkinghead train speech``."""
+    parser = argparse.ArgumentParser(prog="talkinghead train speech", description=__doc__)
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of `talkinghead train track`")
+    parser.add_argument("--out", type=Path, default=Path("models/speech"))
+    parser.add_argument("--latent", type=Path, default=Path("models/latent/latent.npz"))
+    parser.add_argument("--name", default="speech", help="names the checkpoint")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--copies", type=int, default=6)
+    args = parser.parse_args(argv)
+    torch.manual_seed(0)
+    latent = LatentModel.load(args.latent)
+    clips = load_clips(args.shared, args.cache, latent, "train", SOURCES, audible=True)
+    chosen, held = hold_out(clips)
+    bank = material(args.shared, args.cache, latent, chosen, args.copies)
+    modes = lip_modes(latent, np.concatenate([c.z_dyn for i, c in enumerate(chosen) if c.source != "grid_s1" or i % 4 == 0]))
+    z_id = np.mean([c.z_id for c in chosen], 0)
+    loss = LipLoss(latent, rest_gaps(latent, z_id))
+    few = [c for i, c in enumerate(held) if c.source != "anchors" or i % 4 == 0]
+    voices = [replace(v, sound=v.sound[: 60 * 16_000]) for v in held_voices(load_spoken(args.shared))[1]]
+
+    def check(net: nn.Module) -> str:
+        codes = {c.name: features_of(net, rows_of(c).rows)[0][: len(c.z_dyn), NECK:] @ modes for c in few}
+        shut = closure_recall(latent, z_id, voices, lambda speech: features_of(net, speech.rows)[0][:, NECK:] @ modes)
+        return f"{say(figures(latent, few, lambda clip: codes[clip.name]))} closures {shut:.2f}"
+
+    schedule = Schedule(args.steps, rate=1.5e-3, checkpoint_s=180.0)
+    feed = batches(bank, np.random.default_rng(0))
+    checkpoint = args.cache / "checkpoints" / f"{args.name}.pt"
+    net = train(SpeechNet(), feed, loss_of(loss, torch.from_numpy(modes)), schedule, checkpoint, check)
+    assert isinstance(net, SpeechNet)
+    save_weights(net.cpu(), latent, modes, args.out / "speech.safetensors")
+    export(args.out)
+    print(f"wrote {args.out / 'speech.safetensors'} and speech.onnx")

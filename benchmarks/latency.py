@@ -1,78 +1,126 @@
-"""Milliseconds by stage on one thread, and the realtime factor of a whole dub on two.
+"""Milliseconds by stage on one thread, how soon a call answers, and the realtime factor of a whole dub on two.
 
-python benchmarks/latency.py [--photo PHOTO] [--audio AUDIO] [--json FILE]
+    python benchmarks/latency.py [--photo PHOTO] [--audio AUDIO] [--hops 3000] [--json FILE]
+
+Constancy: the motion of so many hops in a row (3,000 are two and a half minutes of a call and take some 30 s; 72,000 are an
+hour). The network's past fills up within two seconds; its state has one size from then on.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
+import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from motion_play import Player
 
 from talkinghead import Avatar, dub
-from talkinghead.constants import SAMPLE_RATE_HZ
-from talkinghead.motion.latent import LatentModel
+from talkinghead.constants import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from talkinghead.motion.denoiser import HOP_FRAMES, HOP_MS
 from talkinghead.portrait.load import load_photo
 from talkinghead.portrait.portrait import FaceReader
 from talkinghead.render.paste import Paster
-from talkinghead.runtime.weights import model_path
-from talkinghead.speech.features import FeatureStream
+from talkinghead.speech.encoder import LOOKAHEAD_MS, EncodedSpeech
 from talkinghead.speech.source import SpeechFile
 
+BUDGET_MS = 170
+_ANSWER = "a call's hop: encoder, motion, a frame"
+_COMPARED_HOPS = 500
 DATA = Path(__file__).resolve().parent.parent / "examples" / "data"
 
 
-def timed(call: Callable[[], Any], rounds: int) -> dict[str, float]:
-    """Median, 95th and 99th percentile in ms, after two warm-up calls."""
-    call(), call()
-    times = []
+def quantiles(times_ms: list[float]) -> dict[str, float]:
+    """Median, 95th and 99th percentile."""
+    return {f"p{q}": round(float(np.percentile(times_ms, q)), 2) for q in (50, 95, 99)}
+
+
+def clocked(call: Callable[[], Any], rounds: int) -> list[float]:
+    """Milliseconds of each of so many calls."""
+    times_ms = []
     for _ in range(rounds):
         start = time.perf_counter()
         call()
-        times.append(1000 * (time.perf_counter() - start))
-    return {f"p{q}": round(float(np.percentile(times, q)), 2) for q in (50, 95, 99)}
+        times_ms.append(1000 * (time.perf_counter() - start))
+    return times_ms
 
 
-def stages(photo: Path, audio: Path) -> dict[str, dict[str, float]]:
+def timed(call: Callable[[], Any], rounds: int) -> dict[str, float]:
+    """Quantiles in ms, after two warm-up calls."""
+    call(), call()
+    return quantiles(clocked(call, rounds))
+
+
+def blocks(sound: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The sound in pieces of one size, again and again."""
+    return itertools.cycle(sound[: len(sound) // size * size].reshape(-1, size))
+
+
+def hops(player: Player, sound: np.ndarray) -> Iterator[EncodedSpeech]:
+    """The encoded sound hop by hop, again and again."""
+    speech = player.encoder.push(sound)
+    player.encoder.reset()
+    return itertools.cycle([speech.cut(k, k + HOP_FRAMES) for k in range(0, len(speech) - HOP_FRAMES + 1, HOP_FRAMES)])
+
+
+def stages(photo: Path, sound: np.ndarray, player: Player) -> dict[str, dict[str, float]]:
     """Every stage by itself, one thread."""
     cv2.setNumThreads(1)
     image = load_photo(photo)
-    reader = FaceReader(LatentModel.load(model_path("latent", "latent.npz")))
+    reader = FaceReader(player.latent)
     portrait = reader.read(image)
     found, _ = reader.landmarker.locate(image, reader.detector.find(image)[0])
     avatar = Avatar.open(image)
-    sound = np.concatenate(list(SpeechFile(audio).blocks()))[: 4 * SAMPLE_RATE_HZ]
-    features = FeatureStream().push(sound)
-    hop = SAMPLE_RATE_HZ // 10
-    stream, session = FeatureStream(), avatar.session()
-    generator = session._generator
-    motion = avatar.session()._generator.push(features.rows, features.voice)
-    rng = iter(np.random.default_rng(0).integers(0, len(motion), 10_000).tolist())
+    take = player(sound)
+    frames = itertools.cycle(np.random.default_rng(0).permutation(len(take.gate)).tolist())
     paster = Paster(portrait.image, portrait.crop)
-    face = avatar.draw(motion.z_pose[60], motion.z_dyn[60])
+    face = avatar.draw(take.z_pose[60], take.z_dyn[60])
+    tenths, speech, pushed = (
+        blocks(sound, SAMPLE_RATE_HZ // 10),
+        hops(player, sound),
+        blocks(sound, HOP_FRAMES * SAMPLES_PER_FRAME),
+    )
 
     def draw() -> None:
-        k = next(rng)
-        avatar.draw(motion.z_pose[k], motion.z_dyn[k])
+        k = next(frames)
+        avatar.draw(take.z_pose[k], take.z_dyn[k])
+
+    def answer() -> None:
+        motion = player.generator.push(player.encoder.push(next(pushed)))
+        for z_pose, z_dyn in zip(motion.z_pose[:1], motion.z_dyn[:1], strict=True):  # none while the look-ahead fills
+            avatar.draw(z_pose, z_dyn)
 
     return {
         "portrait (once)": timed(lambda: reader.read(image), 10),
         "avatar ready (once)": timed(lambda: Avatar.open(image), 5),
         "tracked frame": timed(lambda: reader.landmarker.track(image, found), 50),
-        "features, 100 ms of sound": timed(lambda: stream.push(sound[:hop]), 50),
-        "motion, 100 ms (4 frames)": timed(lambda: generator.push(features.rows[40:44], features.voice[40:44]), 50),
+        "speech encoder, 100 ms of sound": timed(lambda: player.encoder.push(next(tenths)), 100),
+        f"motion, a hop ({HOP_FRAMES} frames)": timed(lambda: player.generator.push(next(speech)), 200),
         "decoder, a frame": timed(draw, 120),
         "paste-back, a frame": timed(lambda: paster.paste(face), 50),
+        _ANSWER: timed(answer, 200),
     }
+
+
+def constancy(player: Player, sound: np.ndarray, count: int) -> dict[str, Any]:
+    """Motion of so many hops in a row: ms of the first and the last ones, and how far the peak of memory rose after the first."""
+    player.generator.reset(0)
+    speech = hops(player, sound)
+    some = min(_COMPARED_HOPS, count // 2)
+    first = clocked(lambda: player.generator.push(next(speech)), some)
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    later = clocked(lambda: player.generator.push(next(speech)), count - some)
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
+    return {"hops": count, "compared": some, "first": quantiles(first), "last": quantiles(later[-some:]), "memory_mb": grown_mb}
 
 
 def whole(photo: Path, audio: Path, full: bool) -> dict[str, float]:
@@ -86,20 +134,40 @@ def whole(photo: Path, audio: Path, full: bool) -> dict[str, float]:
     }
 
 
+def say_answer(compute_ms: float) -> float:
+    """Print and give the ms from a sound to the picture that shows it, at worst: it lies at the beginning of a hop."""
+    total_ms = LOOKAHEAD_MS + HOP_MS + compute_ms
+    parts = f"{LOOKAHEAD_MS:.0f} + {HOP_MS:.0f} + {compute_ms:.0f} (p95)"
+    print(f"look-ahead + hop + compute: {parts} = {total_ms:.0f} ms (budget {BUDGET_MS} ms)")
+    return total_ms
+
+
+def say_constancy(row: dict[str, Any]) -> None:
+    """Print the figures of `constancy`."""
+    first, last = (f"{part} {row['compared']} p50 {row[part]['p50']} p95 {row[part]['p95']} ms" for part in ("first", "last"))
+    minutes = row["hops"] * HOP_MS / 60_000
+    print(f"motion, {row['hops']} hops ({minutes:.1f} min of a call): {first}, {last}, memory {row['memory_mb']:+.1f} MB")
+
+
 def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photo", type=Path, default=DATA / "portrait.jpg")
     parser.add_argument("--audio", type=Path, default=DATA / "speech.ogg")
+    parser.add_argument("--hops", type=int, default=3000, help="of motion in a row, to see whether its cost is constant")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
     )
-    figures: dict[str, Any] = {"stages_ms": stages(args.photo, args.audio)}
+    sound, player = np.concatenate(list(SpeechFile(args.audio).blocks()))[: 8 * SAMPLE_RATE_HZ], Player()
+    figures: dict[str, Any] = {"stages_ms": stages(args.photo, sound, player)}
     print("| stage, one thread | p50 ms | p95 ms | p99 ms |\n|---|---|---|---|")
     for name, row in figures["stages_ms"].items():
         print(f"| {name} | {row['p50']} | {row['p95']} | {row['p99']} |")
+    figures["answer_ms"] = say_answer(figures["stages_ms"][_ANSWER]["p95"])
+    figures["constancy"] = constancy(player, sound, args.hops)
+    say_constancy(figures["constancy"])
     for full in (False, True):
         figures["full" if full else "crop"] = row = whole(args.photo, args.audio, full)
         factor = row["realtime_factor"]

@@ -1,9 +1,10 @@
 """Dub every test clip from its first frame and its sound, and score the videos beside the real clips.
 
-    python benchmarks/quality.py --shared ../shared [--json FILE] [--limit N] [--work DIR]
+    python benchmarks/quality.py --shared ../shared [--json FILE] [--baseline JSON] [--limit N] [--work DIR]
 
 Needs MediaPipe (``pip install "talkinghead[train]"``) and ../shared/eval/score.py, which trusts nothing inside the engine. Clips
-that are already scored in DIR are taken from there, so that a stopped run goes on. Means over the clips of each set are printed.
+that are already scored in DIR are taken from there, so that a stopped run goes on. Means over the clips of each set are printed,
+and beside them those of a baseline (the JSON of another run) over the same clips.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from talkinghead.runtime.weights import models_folder
 SETS = ("grid_s1", "grid", "anchors", "hq")
 AGAINST = ("aperture_r", "aperture_lag_ms", "aperture_gain", "lip_distance", "lip_distance_still")
 OWN = ("faces_found", "silent_lip_mad", "pose_step_deg", "blinks_per_min", "jitter", "background_motion")
+
+Rows = dict[str, dict[str, Any]]
+_FIGURES = [("against_real", key, False) for key in AGAINST]
+_FIGURES[2:2] = [("against_real", "aperture_lag_ms", True)]
+_FIGURES += [("generated", key, False) for key in (*OWN, "identity_drift")]
 
 
 def load_scorer(shared: Path) -> ModuleType:
@@ -84,7 +90,9 @@ def identity_drift(scorer: ModuleType, made: dict[str, np.ndarray], photo: Path)
     from mediapipe.tasks.python import vision
 
     mp, teacher = scorer.landmarker(vision.RunningMode.IMAGE)
-    image = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
+    picture = cv2.imread(str(photo))
+    assert picture is not None
+    image = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     points = teacher.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image)).face_landmarks[0]
     teacher.close()
     width, height = image.shape[1], image.shape[0]
@@ -94,34 +102,36 @@ def identity_drift(scorer: ModuleType, made: dict[str, np.ndarray], photo: Path)
     return float(100 * np.linalg.norm(offset[:, :2], axis=1).mean() / np.linalg.norm(ref[33, :2] - ref[263, :2]))
 
 
-def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Means by set, a column each; figures of the real clips in brackets."""
-    sets = {name: [row for key, row in rows.items() if key.split("/")[0] == name] for name in SETS}
-    sets = {name: some for name, some in sets.items() if some}
-    lines = ["| generated (real) | " + " | ".join(f"{name} ({len(some)} clips)" for name, some in sets.items()) + " |"]
+def table(rows: Rows, baseline: Rows | None = None) -> str:
+    """Means by set (the lag's median too), a column each; in square brackets those of a baseline over the same clips, in round
+    brackets those of the real clips."""
+    sets = {name: [key for key in rows if key.split("/")[0] == name] for name in SETS}
+    sets = {name: keys for name, keys in sets.items() if keys}
+    title = "generated [baseline] (real)" if baseline else "generated (real)"
+    lines = [f"| {title} | " + " | ".join(f"{name} ({len(keys)} clips)" for name, keys in sets.items()) + " |"]
     lines.append("|---" * (len(sets) + 1) + "|")
-    for key in AGAINST:
-        lines.append(f"| {key} | " + " | ".join(shown(some, "against_real", key) for some in sets.values()) + " |")
-    for key in OWN:
-        pairs = (f"{shown(some, 'generated', key)} ({shown(some, 'real', key)})" for some in sets.values())
-        lines.append(f"| {key} | " + " | ".join(pairs) + " |")
-    lines.append("| identity_drift | " + " | ".join(shown(some, "generated", "identity_drift") for some in sets.values()) + " |")
+    for part, key, median in _FIGURES:
+        cells = []
+        for keys in sets.values():
+            cell = shown([rows[k] for k in keys], part, key, median)
+            if baseline:
+                cell += f" [{shown([baseline[k] for k in keys if k in baseline], part, key, median)}]"
+            if key in OWN:
+                cell += f" ({shown([rows[k] for k in keys], 'real', key)})"
+            cells.append(cell)
+        lines.append(f"| {key}{', median' * median} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def shown(rows: list[dict[str, Any]], part: str, key: str) -> str:
-    """A mean in three digits; a dash where no clip has the figure."""
-    value = mean_of(rows, part, key)
-    if np.isnan(value):
+def shown(rows: list[dict[str, Any]], part: str, key: str, median: bool = False) -> str:
+    """A mean, or median, in three digits, over the clips that have the figure (a clip without a silence has no silent_lip_mad); a
+    dash where none has."""
+    values = [row[part][key] for row in rows if key in row[part]]
+    if not values:
         return "–"
+    value = float(np.median(values) if median else np.mean(values))
     digits = 0 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
     return f"{value:.{digits}f}"
-
-
-def mean_of(rows: list[dict[str, Any]], part: str, key: str) -> float:
-    """Mean over the clips that have the figure (a clip without a silence has no silent_lip_mad)."""
-    values = [row[part][key] for row in rows if key in row[part]]
-    return float(np.mean(values)) if values else float("nan")
 
 
 def main() -> None:
@@ -131,6 +141,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/quality"))
     parser.add_argument("--limit", type=int, help="at most so many clips of a set")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--baseline", type=Path, help="JSON of another run, to print beside")
     args = parser.parse_args()
     work = args.work / weights_hash()
     work.mkdir(parents=True, exist_ok=True)
@@ -146,7 +157,7 @@ def main() -> None:
             done.write_text(json.dumps(scored))
         rows[row["file"]] = json.loads(done.read_text())
         print(f"{len(rows)} {row['file']} r {rows[row['file']]['against_real']['aperture_r']:.2f}", flush=True)
-    print(table(rows))
+    print(table(rows, json.loads(args.baseline.read_text()) if args.baseline else None))
     print(f"weights {weights_hash()}")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))

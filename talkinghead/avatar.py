@@ -13,6 +13,7 @@ import soxr
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkinghead.errors import SpeechError
 from talkinghead.motion.controls import Controls
+from talkinghead.motion.denoiser import MotionScales
 from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.latent import LatentModel, Latents
 from talkinghead.motion.rest import resting_dynamics
@@ -22,7 +23,7 @@ from talkinghead.render.decoder import WarpDecoder
 from talkinghead.render.paste import Paster
 from talkinghead.runtime.engine import load_engine
 from talkinghead.runtime.weights import model_path
-from talkinghead.speech.features import FeatureStream, SpeechFrames
+from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
 
 _BLOCK = SAMPLE_RATE_HZ // 10
@@ -47,7 +48,9 @@ class Avatar:
         self.portrait = portrait
         self._latent = latent
         self._rest = resting_dynamics(latent, portrait.code)
-        self._lips_engine = load_engine(model_path("motion", "lips.onnx"), device)
+        self._speech_engine = load_engine(model_path("speech", "speech.onnx"), device)
+        self._motion_engine = load_engine(model_path("motion", "motion.onnx"), device)
+        self._scales = MotionScales.load(model_path("motion", "motion.npz"))
         self._style = Style.load(model_path("motion", "style.npz"))
         self._decoder = WarpDecoder(portrait.face, portrait.points, portrait.code.pose, latent.mean)
 
@@ -63,9 +66,10 @@ class Avatar:
     def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> Session:
         """A live session: push sound, take frames. ``full`` gives pictures of the whole photo's size."""
         face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
-        generator = MotionGenerator(self._lips_engine, self._style, self._latent, face=face, controls=controls, seed=seed)
+        numbers = (self._scales, self._style, self._latent)
+        generator = MotionGenerator(self._motion_engine, *numbers, face=face, controls=controls, seed=seed)
         paster = Paster(self.portrait.image, self.portrait.crop) if full else None
-        return Session(self, generator, paster)
+        return Session(self, SpeechEncoder(self._speech_engine), generator, paster)
 
     def render(
         self,
@@ -100,14 +104,13 @@ class Session:
     finds the motion where the last picture was.
     """
 
-    def __init__(self, avatar: Avatar, generator: MotionGenerator, paster: Paster | None) -> None:
-        self._avatar, self._generator, self._paster = avatar, generator, paster
-        self._features = FeatureStream()
+    def __init__(self, avatar: Avatar, encoder: SpeechEncoder, generator: MotionGenerator, paster: Paster | None) -> None:
+        self._avatar, self._encoder, self._generator, self._paster = avatar, encoder, generator, paster
         self._resampler: soxr.ResampleStream | None = None
         self._rate = SAMPLE_RATE_HZ
         self._sound: deque[np.ndarray] = deque()
         self._partial = np.zeros(0, np.float32)
-        self._rows: deque[SpeechFrames] = deque()
+        self._speech: deque[EncodedSpeech] = deque()
         self._motion: deque[tuple[np.ndarray, np.ndarray]] = deque()
         self._drawn = 0
         self._ended = self._finished = False
@@ -153,16 +156,16 @@ class Session:
             self._resampler = None
         if len(self._partial):  # the last frame is filled up
             self._hear(np.zeros(SAMPLES_PER_FRAME - len(self._partial), np.float32))
+        self._heard(self._encoder.flush())
         self._ended = True
 
     def interrupt(self) -> None:
         """Stop speaking: sound and motion that wait are dropped, lips and head come to rest within 150 ms."""
-        due = self._generator.interrupt(self._shown)
+        due = self._generator.interrupt(self._shown) + self._encoder.hush()
         self._motion.clear()
         self._sound = deque(np.zeros(SAMPLES_PER_FRAME, np.float32) for _ in range(due))
         self._partial = np.zeros(0, np.float32)
-        self._rows.clear()
-        self._features.drop()
+        self._speech.clear()
         self._resampler = None
 
     def _hear(self, samples: np.ndarray) -> None:
@@ -170,13 +173,15 @@ class Session:
         whole = len(sound) // SAMPLES_PER_FRAME
         self._sound.extend(sound[: whole * SAMPLES_PER_FRAME].reshape(whole, SAMPLES_PER_FRAME))
         self._partial = sound[whole * SAMPLES_PER_FRAME :]
-        ready = self._features.push(samples)
-        self._rows.extend(SpeechFrames(ready.rows[k : k + 1], ready.voice[k : k + 1]) for k in range(len(ready.rows)))
+        self._heard(self._encoder.push(samples))
+
+    def _heard(self, speech: EncodedSpeech) -> None:
+        self._speech.extend(speech.cut(k, k + 1) for k in range(len(speech)))
 
     def _move(self) -> bool:
         """Make the next hop of motion; False when more sound is needed first."""
-        while self._rows and not self._motion:
-            self._take(self._generator.push(*self._rows.popleft()))
+        while self._speech and not self._motion:
+            self._take(self._generator.push(self._speech.popleft()))
         if not self._motion and self._ended and not self._finished:
             self._finished = True
             self._take(self._generator.flush())

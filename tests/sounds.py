@@ -1,4 +1,4 @@
-"""Sounds that the tests make themselves: beeps at known times."""
+"""Sounds that the tests make themselves: beeps at known times, and something like speech."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,6 +17,30 @@ def clicks(rate_hz: int, channels: int = 1, length_s: float = 2.0) -> np.ndarray
     time_s = np.arange(int(length_s * rate_hz)) / rate_hz
     beeps = [np.sin(2 * np.pi * 1000 * (time_s - at)) * np.exp(-(((time_s - at) / 0.002) ** 2) / 2) for at in CLICKS_S]
     return np.tile(0.8 * np.sum(beeps, axis=0, dtype=np.float32), (channels, 1)).astype(np.float32)
+
+
+def babble(length_s: float, rate_hz: int = 16_000) -> np.ndarray:
+    """float32 (n,): vowels with moving formants, hissing and stopped consonants between them, a pause now and then."""
+    rng = np.random.default_rng(7)
+    time_s = np.arange(int(length_s * rate_hz)) / rate_hz
+    knots_s = np.arange(0, length_s + 0.25, 0.125)  # eight targets a second: vowel, consonant, vowel, ...
+
+    def course(low: float, high: float) -> np.ndarray:
+        return np.interp(time_s, knots_s, rng.uniform(low, high, len(knots_s)))
+
+    pitch_hz, first_hz, second_hz = course(100, 150), course(300, 800), course(900, 2200)
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / rate_hz
+    voice = np.zeros(len(time_s))
+    for k in range(1, 30):
+        hz = k * pitch_hz
+        gain = 1 / (1 + ((hz - first_hz) / 90) ** 2) + 0.4 / (1 + ((hz - second_hz) / 130) ** 2)
+        voice += (gain + 0.01) * np.cos(k * phase)
+    kind = rng.integers(0, 3, len(knots_s))  # of the consonant: a stop, a hiss, a nasal
+    beat = np.interp(time_s, knots_s, np.where(np.arange(len(knots_s)) % 2 == 0, 1.0, np.where(kind == 2, 0.25, 0.0)))
+    hiss = np.interp(time_s, knots_s, (np.arange(len(knots_s)) % 2 == 1) * (kind == 1) * 0.3)
+    pause = np.interp(time_s, knots_s, np.arange(len(knots_s)) % 24 < 20)
+    sound = pause * (0.1 * voice * beat + 0.1 * hiss * rng.standard_normal(len(time_s)))
+    return (sound + 1e-4 * rng.standard_normal(len(time_s))).astype(np.float32)
 
 
 def click_times(pcm: np.ndarray, rate_hz: int) -> list[float]:

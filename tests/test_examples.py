@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import pytest
+from shipped import needs_networks
 from sounds import clicks
 
 from talkinghead.offline.writer import Mp4Writer
@@ -15,7 +15,6 @@ from talkinghead.portrait.load import load_photo
 from talkinghead.speech.source import SpeechFile
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-needs_weights = pytest.mark.skipif(not (EXAMPLES.parent / "models" / "manifest.json").exists(), reason="no weights")
 
 
 def run(name: str, *arguments: object, folder: Path) -> str:
@@ -45,7 +44,7 @@ def test_contact_sheet_of_a_video(tmp_path: Path) -> None:
     assert (np.diff(middles) > 10).all()
 
 
-@needs_weights
+@needs_networks
 def test_dub_photo_and_its_contact_sheet(tmp_path: Path) -> None:
     run("dub_photo.py", folder=tmp_path)
     with av.open(str(tmp_path / "talking.mp4")) as container:
@@ -54,11 +53,11 @@ def test_dub_photo_and_its_contact_sheet(tmp_path: Path) -> None:
     assert (tmp_path / "talking.png").stat().st_size > 10_000
 
 
-@needs_weights
+@needs_networks
 def test_frames(tmp_path: Path) -> None:
     assert "kept 10 pictures" in run("frames.py", folder=tmp_path)
 
 
-@needs_weights
+@needs_networks
 def test_live_session(tmp_path: Path) -> None:
     assert "drew 378 frames" in run("live_session.py", folder=tmp_path)

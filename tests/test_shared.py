@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from shipped import needs_networks
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TALKINGHEAD_SHARED", ROOT.parent / "shared"))
@@ -52,11 +53,13 @@ def scores(quality: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> lis
     return [quality.score_clip(scorer, clip, work) for clip in _clips(quality, "grid_s1", 3)]
 
 
+@needs_networks
 def test_lips_follow_the_real_ones(scores: list[dict[str, Any]]) -> None:
     assert np.mean([row["against_real"]["aperture_r"] for row in scores]) > 0.6
     assert abs(np.mean([row["against_real"]["aperture_lag_ms"] for row in scores])) <= 40
 
 
+@needs_networks
 def test_the_face_stays_one_and_the_same(scores: list[dict[str, Any]]) -> None:
     for row in scores:
         assert row["generated"]["faces_found"] == 1.0
@@ -93,6 +96,7 @@ def test_points_agree_with_the_teacher(quality: ModuleType) -> None:
     assert everywhere <= 2.5 and lips <= 2.0
 
 
+@needs_networks
 def test_hop_edges_do_not_jump(quality: ModuleType) -> None:
     """Motion between hops is no rougher than within them."""
     from talkinghead import Avatar
@@ -101,7 +105,7 @@ def test_hop_edges_do_not_jump(quality: ModuleType) -> None:
     with av.open(str(clip)) as box:
         image = next(box.decode(video=0)).to_ndarray(format="rgb24")
     session = Avatar.open(image).session()
-    from talkinghead.motion.lips import HOP_FRAMES
+    from talkinghead.motion.denoiser import HOP_FRAMES
     from talkinghead.speech.source import SpeechFile
 
     for block in SpeechFile(clip).blocks():

@@ -1,4 +1,4 @@
-"""Eyes: blinks at random times with a learned course, fixations and saccades round a target, and brows."""
+"""Eyes: blinks at random times with a learned course, fixations and saccades round a target."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import math
 import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ
-from talkinghead.motion.head import Drift, Ramp, decay
+from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.ramp import Ramp
 
 EYE_LIMIT_DEG = (24.0, 16.0)
 """How far the eyes turn in the head, right and up."""
+EYEBALL_RADIUS_FH = 0.072
+"""Iris to the eye's centre of turning, 12 mm, over a face of 165 mm."""
+_IRIS_AND_CORNERS = ((468, 33, 133), (473, 263, 362))
 
 _REFRACTORY_S = 0.7
 _DOUBLE_CHANCE = 0.08
@@ -20,6 +24,13 @@ _NEAR_DEG = (1.5, 0.9)
 _GLANCE_DEG = (6.0, 3.0)
 _GLANCE_CHANCE = {"talking": 0.10, "silent": 0.16}
 _SACCADE_S = 0.020  # of each of three averages: the eyes arrive within about 75 ms
+
+
+def looks_of(latent: LatentModel) -> np.ndarray:
+    """How z_dyn turns the eyes: (D, 2), degrees right and up a unit, by the irises between their eyes' corners."""
+    moves = latent.basis_dyn.astype(np.float64)
+    offsets = [moves[:, iris, :2] - (moves[:, a, :2] + moves[:, b, :2]) / 2 for iris, a, b in _IRIS_AND_CORNERS]
+    return np.mean(offsets, 0) * [1, -1] / math.radians(EYEBALL_RADIUS_FH)
 
 
 class Blinks:
@@ -75,45 +86,3 @@ class Gaze:
             self._aim = [min(2.0, max(-2.0, right)) * size[0], min(2.0, max(-2.0, up)) * size[1]]
             self._held = 0
         return self._eyes.step(self._aim)
-
-
-class Brows:
-    """Height of the brows in standard deviations: slow, and up on accents of speech."""
-
-    def __init__(self) -> None:
-        self._slow = Drift(0.7)
-        self._lift = Ramp(0.06)
-
-    def reset(self, seed: np.random.SeedSequence) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._slow.reset(self._rng)
-        self._lift.reset([0.0])
-
-    def step(self, voice: float, accent: float) -> float:
-        slow = self._slow.step(float(self._rng.standard_normal()))
-        lift = self._lift.step([accent])[0]
-        return math.tanh(((0.35 + 0.3 * voice) * slow + 1.0 * lift) / 2.5) * 2.5
-
-
-class Accents:
-    """Stresses of speech from its loudness: how far the voice stands above its own last half second, 0..1."""
-
-    def __init__(self) -> None:
-        self._fast_keep, self._slow_keep = decay(0.05), decay(0.5)
-
-    def reset(self, seed: np.random.SeedSequence) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._fast = self._slow = 0.0
-        self._weight = 0.5
-        self._on = False
-
-    def step(self, loud: float, voice: float) -> float:
-        """``loud`` is the features' loudness, 0 to about 2.5. Each accent is felt more or less, at random."""
-        heard, draw = loud * voice, float(self._rng.random())
-        self._fast += (1 - self._fast_keep) * (heard - self._fast)
-        self._slow += (1 - self._slow_keep) * (heard - self._slow)
-        over = min(1.0, max(0.0, (self._fast - self._slow - 0.15) / 0.6)) * voice
-        if over > 0 and not self._on:
-            self._weight = draw
-        self._on = over > 0
-        return over * self._weight

@@ -1,44 +1,56 @@
-"""Speech to motion, hop by hop: lips from the network; head, eyes, brows and breath sampled; controls on top.
+"""Speech to motion, hop by hop: face and head from the diffusion network, eyes from their own clock, controls on top.
 
-Frames and features stay in step: frame k of the motion belongs to row k of the features and comes when the look-ahead has been
-heard. However the rows are cut into pushes, the same seed gives the same bits.
+Frames and features stay in step: frame k of the motion belongs to frame k of the speech. However the frames are cut into pushes,
+the same seed gives the same bits. What a user must be able to rely on is not left to the network: where the eyes look, when they
+blink, how strong an emotion is, how far the head is away, and that lips are still in silence.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 
+from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.motion.controls import EMOTIONS, Controls
-from talkinghead.motion.eyes import EYE_LIMIT_DEG, Accents, Blinks, Brows, Gaze
-from talkinghead.motion.head import Head, Ramp
+from talkinghead.motion.denoiser import FLAGS, HOP_FRAMES, STATE, Denoiser, MotionScales, frame_conditions, hop_conditions
+from talkinghead.motion.eyes import EYE_LIMIT_DEG, Blinks, Gaze, looks_of
 from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, POSE_SIZE, LatentModel, Latents
-from talkinghead.motion.lips import HOP_FRAMES, LOOKAHEAD_FRAMES, Lips, LipsEngine
+from talkinghead.motion.lips import LipMix
+from talkinghead.motion.ramp import Ramp
+from talkinghead.motion.rest import LID_PAIRS, gap_rows
 from talkinghead.motion.style import Style
-from talkinghead.speech.features import silent_rows
+from talkinghead.runtime.engine import Engine
+from talkinghead.speech.encoder import EncodedSpeech, nothing, silence
 
 HEAD_SHARE = 0.3
 """Of a turn of the gaze, what the head takes."""
-_STEADY = 0.9  # of the head's own turning that the eyes make up for
-_CONTROL_RAMP_S = 0.11
-_LIMIT = 6.0  # standard deviations of a component
 SETTLE_FRAMES = 6
 """After an interruption the lips are shut and the head near rest in so many frames (150 ms)."""
+HEAD_LIMIT = np.array([0.26, 0.38, 0.24, 0.18, 0.15, 0.12])
+"""What generated motion never passes: radians, face heights, log scale."""
+_STEADY = 0.9  # of the head's own turning that the eyes make up for
+_SOFTNESS = 5.0
+_CONTROL_RAMP_S = 0.11
+_LIMIT = 6.0  # standard deviations of a component
 _BLINK_DEPTH = 1.12
 """Lids press on each other a little; the decoder lets them meet, not cross."""
 _CALM = 0.7
 _CALM_HOLD_FRAMES, _CALM_FALL_FRAMES = 18, 60
 _LID_PAIRS = ((LIDS_RIGHT, 4, 12), (LIDS_LEFT, 4, 12))
-
-
-class _Process(Protocol):
-    def reset(self, seed: np.random.SeedSequence) -> None: ...
+_STATE_S = 0.25
+_FELT = 0.2
+"""Strength of an emotion beyond which the network is not told more: people in its training were hardly more moved."""
+_QUIET_LIVELINESS = math.log(0.20 / 0.45)
+"""A silent head moves less than a talking one."""
+_HEAD_SMOOTHING_S = 0.012
+_BREATH_HZ = 0.26
+_BREATH = np.array([0.0022, 0.0, 0.0, 0.0, -0.0018, 0.0012])
 
 
 class MotionGenerator:
-    """Push features, get latents.
+    """Push speech, get latents.
 
     Attributes:
         controls: may be changed, or replaced, at any time; the motion ramps toward it.
@@ -46,7 +58,8 @@ class MotionGenerator:
 
     def __init__(
         self,
-        lips_engine: LipsEngine,
+        engine: Engine,
+        scales: MotionScales,
         style: Style,
         latent: LatentModel,
         *,
@@ -54,58 +67,122 @@ class MotionGenerator:
         controls: Controls | None = None,
         seed: int = 0,
     ) -> None:
-        """lips_engine runs ``lips.onnx``. face: the portrait's neutral face (478, 3) in face heights, so that its lids shut just
-        so; the mean face without it."""
+        """engine runs ``motion.onnx``. face: the portrait's neutral face (478, 3) in face heights, so that its lids shut just so;
+        the mean face without it."""
         self.controls = controls or Controls()
-        self._lips = Lips(lips_engine, latent.size_dyn)
+        self._denoiser, self._scales, self._mix = Denoiser(engine, scales), scales, LipMix(scales, latent)
         codes = style.codes(latent)
-        self._moves = np.stack([codes[k] for k in ("blink", "gaze_right", "gaze_up", "brows", *EMOTIONS)]).astype(np.float64)
+        self._moves = np.stack([codes[k] for k in ("blink", "gaze_right", "gaze_up", *EMOTIONS)]).astype(np.float64)
         self._moves[0] *= _BLINK_DEPTH * (1.0 if face is None else _lid_gap(face) / _lid_gap(latent.mean))
-        self._head = Head(style.head_talking, style.head_silent, style.head_time_s)
-        self._blinks = Blinks(style.blink_curve, style.blinks_per_min)
-        self._gaze, self._brows, self._accents = Gaze(), Brows(), Accents()
-        self._ramp = Ramp(_CONTROL_RAMP_S)
-        self._mood = Ramp(2 * _CONTROL_RAMP_S)
+        looks = looks_of(latent)
+        self._moves[1:3] = np.linalg.solve(self._moves[1:3] @ looks, self._moves[1:3])  # a degree is a degree
+        self._unlooking = np.eye(len(looks)) - looks @ self._moves[1:3]
+        """Takes from z_dyn (as a row) what turns the eyes, by the codes that turn them."""
+        self._lid_gap = gap_rows(latent, LID_PAIRS).mean(0).astype(np.float64)
+        self._blinks, self._gaze = Blinks(style.blink_curve, style.blinks_per_min), Gaze()
+        self._ramp, self._mood = Ramp(_CONTROL_RAMP_S), Ramp(2 * _CONTROL_RAMP_S)
+        self._state, self._steadied = Ramp(_STATE_S), Ramp(_HEAD_SMOOTHING_S)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
         """Begin anew: as before the first sound, with the controls as they are now, and another performance for another seed."""
-        self._lips.reset()
-        parts: tuple[_Process, ...] = (self._head, self._blinks, self._gaze, self._brows, self._accents)
-        for part, own in zip(parts, np.random.SeedSequence(seed).spawn(len(parts)), strict=True):
-            part.reset(own)
-        self._ramp.reset()
-        self._mood.reset()
+        blinks, gaze, own = np.random.SeedSequence(seed).spawn(3)
+        self._denoiser.reset()
+        self._blinks.reset(blinks)
+        self._gaze.reset(gaze)
+        self._rng = np.random.default_rng(own)
+        for ramp in (self._ramp, self._mood, self._state):
+            ramp.reset()
+        self._steadied.reset([0.0] * POSE_SIZE)
+        self._phase = float(self._rng.uniform(0, 2 * math.pi))
         self._since_interrupt = _CALM_HOLD_FRAMES + _CALM_FALL_FRAMES
+        self._waiting = nothing()
+        self._own_turn = np.zeros(2)
         self._last = self._from = (np.zeros(POSE_SIZE), np.zeros(self._moves.shape[1]))
 
-    def push(self, rows: np.ndarray, voice: np.ndarray) -> Latents:
-        """Speech rows (n, FEATURES) and voice (n,), as `FeatureStream` gives them, to the frames that are now due: any number
-        from none, LOOKAHEAD_FRAMES behind, HOP_FRAMES at a time."""
-        lips = self._lips.push(rows, voice)
-        z_pose = np.zeros((len(lips.z_dyn), POSE_SIZE), np.float32)
-        z_dyn = np.zeros_like(lips.z_dyn)
-        for i, (z, gate, loud) in enumerate(zip(lips.z_dyn, lips.gate.tolist(), lips.loud.tolist(), strict=True)):
-            z_pose[i], z_dyn[i] = self._last = self._settled(*self._frame(z, gate, loud))
-        return Latents(z_pose, z_dyn)
+    @property
+    def pending(self) -> int:
+        """Frames pushed and not yet given: a hop must be whole."""
+        return len(self._waiting)
+
+    def push(self, speech: EncodedSpeech) -> Latents:
+        """Speech frames (n,) to the frames that are now due, HOP_FRAMES at a time."""
+        speech = EncodedSpeech.join([self._waiting, speech])
+        whole = len(speech) // HOP_FRAMES * HOP_FRAMES
+        self._waiting = speech.cut(whole)
+        made = [self._hop(speech.cut(k, k + HOP_FRAMES)) for k in range(0, whole, HOP_FRAMES)]
+        empty = Latents(np.zeros((0, POSE_SIZE), np.float32), np.zeros((0, self._moves.shape[1]), np.float32))
+        return Latents.join([empty, *made])
 
     def flush(self) -> Latents:
-        """The frames still due, as if silence followed: all frames together are then as many as all rows."""
-        due = self._lips.pending
-        rest = self.push(*silent_rows(LOOKAHEAD_FRAMES + HOP_FRAMES - 1))
+        """The frames still due, as if silence followed."""
+        due = self.pending
+        rest = self.push(silence(HOP_FRAMES - due)) if due else self.push(nothing())
         return Latents(rest.z_pose[:due], rest.z_dyn[:due])
 
     def interrupt(self, shown: Latents | None = None) -> int:
         """Stop speaking: lips shut and the head settles within 150 ms.
 
         shown: what is on the screen now, its last frame (the last frame given, without it): the motion goes on from there without
-        a jump though frames were thrown away. Returns how many frames are heard and not yet given: they still come, at rest, so
-        that frames and rows stay in step; their sound is to be silence.
+        a jump though frames were thrown away. Returns how many frames are pending: they still come, at rest, so that frames and
+        sound stay in step; their sound is to be silence.
         """
-        self._lips.hush()
+        self._waiting = silence(self.pending)
         self._since_interrupt = 0
         self._from = self._last if shown is None or not len(shown) else (shown.z_pose[-1], shown.z_dyn[-1])
-        return self._lips.pending
+        return self.pending
+
+    def _hop(self, speech: EncodedSpeech) -> Latents:
+        """One hop (HOP_FRAMES frames)."""
+        asked = [self._ask(gate) for gate in speech.gate.tolist()]
+        told = np.concatenate([speech.features, speech.gate[:, None], speech.loud[:, None]], 1)
+        turned = np.degrees(self._own_turn)
+        gaze = np.array([self._eyes(ask, turned) for ask in asked])
+        frames = frame_conditions(told, gaze, np.array([[ask.lids] for ask in asked]))
+        felt = [min(_FELT, strength) for strength in asked[0].mood[1:]]
+        lasting = np.array([*felt, asked[0].liveliness, self._scales.articulation])
+        given = np.ones(len(FLAGS))
+        conditions = hop_conditions(frames, lasting, given)
+        without = hop_conditions(frames, lasting, given - np.eye(len(FLAGS))[0])
+        states = self._denoiser.step(conditions, without, self._rng.standard_normal((HOP_FRAMES, STATE)))
+        done = []
+        for state, heard, gate, ask in zip(states.astype(np.float64), speech.features, speech.gate.tolist(), asked, strict=True):
+            self._last = self._settled(*self._finished(state, heard, gate, ask))
+            done.append(self._last)
+        return Latents(np.stack([d[0] for d in done]).astype(np.float32), np.stack([d[1] for d in done]).astype(np.float32))
+
+    def _ask(self, gate: float) -> _Ask:
+        """What controls and clocks ask of a frame."""
+        now = self.controls
+        ramped = self._ramp.step([*now.gaze, math.log(now.distance), now.pose_scale])
+        mood = self._mood.step([now.emotion_strength * (name == now.emotion) for name in EMOTIONS])
+        liveliness = self._scales.liveliness + (1 - self._state.step([gate])[0]) * _QUIET_LIVELINESS
+        return _Ask(ramped, mood, self._gaze.step(gate), self._blinks.step(now.blink_rate), liveliness)
+
+    def _eyes(self, ask: _Ask, turned_deg: np.ndarray) -> tuple[float, float]:
+        """Where the eyes look in the head, degrees right and up, given how far the head itself has nodded and turned."""
+        (right, up, _, _), (look_right, look_up) = ask.ramped, ask.look
+        return (
+            _bounded((1 - HEAD_SHARE) * right + look_right - _STEADY * float(turned_deg[1]), EYE_LIMIT_DEG[0]),
+            _bounded((1 - HEAD_SHARE) * up + look_up + _STEADY * float(turned_deg[0]), EYE_LIMIT_DEG[1]),
+        )
+
+    def _finished(self, state: np.ndarray, features: np.ndarray, gate: float, ask: _Ask) -> tuple[np.ndarray, np.ndarray]:
+        """A frame from the network's state: controls, breath, eyes and emotions put on, lips held still in silence."""
+        right, up, log_distance, pose_scale = ask.ramped
+        pose = HEAD_LIMIT * np.tanh(state[:POSE_SIZE] * (1 - self._calm()) / HEAD_LIMIT)
+        self._phase = (self._phase + 2 * math.pi * _BREATH_HZ / FRAME_RATE_HZ) % (2 * math.pi)
+        pose = np.array(self._steadied.step(pose.tolist())) * pose_scale + _BREATH * math.sin(self._phase)
+        self._own_turn = pose[:2].copy()
+        eyes = self._eyes(ask, np.degrees(self._own_turn))
+        pose[0] -= math.radians(HEAD_SHARE * up)  # a positive turn about x nods down
+        pose[1] += math.radians(HEAD_SHARE * right)
+        pose[5] -= log_distance
+        rest = self._mix(state[POSE_SIZE:], features, gate) @ self._unlooking
+        # Lids that blink obey the blink alone: what else moves them gives way as they shut.
+        rest = rest - ask.lids * (self._lid_gap @ rest) / (self._lid_gap @ self._moves[0]) * self._moves[0]
+        amounts = np.array([ask.lids, *eyes, *ask.mood])
+        return pose, np.clip(rest, -_LIMIT, _LIMIT) + amounts @ self._moves
 
     def _settled(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A frame, on its way from what was shown at an interruption to the motion that goes on."""
@@ -115,27 +192,21 @@ class MotionGenerator:
         share = _smooth(self._since_interrupt / SETTLE_FRAMES)
         return self._from[0] + share * (z_pose - self._from[0]), self._from[1] + share * (z_dyn - self._from[1])
 
-    def _frame(self, lips: np.ndarray, voice: float, loud: float) -> tuple[np.ndarray, np.ndarray]:
-        now = self.controls
-        right, up, log_distance, pose_scale = self._ramp.step([*now.gaze, math.log(now.distance), now.pose_scale])
-        mood = self._mood.step([now.emotion_strength * (name == now.emotion) for name in EMOTIONS])
-        accent = self._accents.step(loud, voice)
-        pose = self._head.step(voice, accent, self._calm()) * pose_scale
-        nod, turn = (math.degrees(v) for v in pose[:2].tolist())
-        pose[0] -= math.radians(HEAD_SHARE * up)  # a positive turn about x nods down
-        pose[1] += math.radians(HEAD_SHARE * right)
-        pose[5] -= log_distance
-        look_right, look_up = self._gaze.step(voice)
-        eyes = (
-            _bounded((1 - HEAD_SHARE) * right + look_right - _STEADY * turn, EYE_LIMIT_DEG[0]),
-            _bounded((1 - HEAD_SHARE) * up + look_up + _STEADY * nod, EYE_LIMIT_DEG[1]),
-        )
-        amounts = np.array([self._blinks.step(now.blink_rate), *eyes, self._brows.step(voice, accent), *mood])
-        return pose, np.clip(lips + amounts @ self._moves, -_LIMIT, _LIMIT)
-
     def _calm(self) -> float:
         """How far the head is held at rest after an interruption: for a while, and slowly let go."""
         return _CALM * (1 - _smooth((self._since_interrupt - _CALM_HOLD_FRAMES) / _CALM_FALL_FRAMES))
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """ramped: gaze right and up (degrees), log distance, pose scale; mood (5,) by `EMOTIONS`; look (2,) degrees beside the gaze;
+    lids, 0 open to 1 shut; liveliness."""
+
+    ramped: list[float]
+    mood: list[float]
+    look: list[float]
+    lids: float
+    liveliness: float
 
 
 def _lid_gap(face: np.ndarray) -> float:
@@ -143,7 +214,8 @@ def _lid_gap(face: np.ndarray) -> float:
 
 
 def _bounded(value: float, limit: float) -> float:
-    return limit * math.tanh(value / limit)
+    """Softly: nearly the value itself to half the limit, never beyond it."""
+    return value / (1 + (abs(value) / limit) ** _SOFTNESS) ** (1 / _SOFTNESS)
 
 
 def _smooth(share: float) -> float:

@@ -1,4 +1,4 @@
-"""The sampled part of motion as learned numbers (models/motion/style.npz): head statistics, blink, gaze, brows, emotions.
+"""What the controls move, as learned numbers (models/motion/style.npz): blink, gaze, emotions.
 
 Shapes are kept as displacements of face points and turned into codes of the latent in use when loaded, so that a new fit of the
 latent does not make the file useless.
@@ -15,9 +15,9 @@ import numpy as np
 from talkinghead.constants import POINTS
 from talkinghead.errors import EngineError
 from talkinghead.motion.controls import EMOTIONS
-from talkinghead.motion.latent import BROWS, EYES, IRIS_LEFT, IRIS_RIGHT, LIPS, POSE_SIZE, LatentModel
+from talkinghead.motion.latent import BROWS, EYES, IRIS_LEFT, IRIS_RIGHT, LIPS, LatentModel
 
-_SHAPES = ("blink", "gaze_right", "gaze_up", "brows", *EMOTIONS[1:])
+_SHAPES = ("blink", "gaze_right", "gaze_up", *EMOTIONS[1:])
 _HELD_LIPS, _HELD_EYES, _HELD_IRISES = 4.0, 3.0, 12.0
 
 
@@ -25,16 +25,11 @@ _HELD_LIPS, _HELD_EYES, _HELD_IRISES = 4.0, 3.0, 12.0
 class Style:
     """Numbers of `models/motion/style.npz`.
 
-    head_talking, head_silent (2, 6, 6): mixing of a slow and a fast unit process into z_pose, per state.
-    head_time_s (2,): time constants of the two.
     blink_curve (n,): lid closure by frame, 0 open to 1 shut. blinks_per_min: natural rate.
     shapes: name -> displacement (478, 3), face heights: ``blink`` shuts the mean face's lids; ``gaze_right`` and ``gaze_up`` are
-    for one degree; ``brows`` is one standard deviation up; emotions at strength 1.
+    for one degree; emotions at strength 1.
     """
 
-    head_talking: np.ndarray
-    head_silent: np.ndarray
-    head_time_s: np.ndarray
     blink_curve: np.ndarray
     blinks_per_min: float
     shapes: dict[str, np.ndarray]
@@ -45,16 +40,13 @@ class Style:
         try:
             with np.load(path) as data:
                 style = cls(
-                    data["head_talking"].astype(np.float64),
-                    data["head_silent"].astype(np.float64),
-                    data["head_time_s"].astype(np.float64),
                     data["blink_curve"].astype(np.float64),
                     float(data["blinks_per_min"]),
                     {name: data[f"shape_{name}"].astype(np.float32) for name in _SHAPES},
                 )
         except (OSError, KeyError, ValueError) as error:
             raise EngineError(f"cannot read the motion style {path.name}: reinstall talkinghead ({error})") from error
-        if style.head_talking.shape != (2, POSE_SIZE, POSE_SIZE) or any(s.shape != (POINTS, 3) for s in style.shapes.values()):
+        if any(s.shape != (POINTS, 3) for s in style.shapes.values()):
             raise EngineError(f"the motion style {path.name} is damaged: reinstall talkinghead")
         return style
 
@@ -62,9 +54,8 @@ class Style:
         """Write ``style.npz``."""
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {f"shape_{name}": shape.astype(np.float16) for name, shape in self.shapes.items()}
-        for name in ("head_talking", "head_silent", "head_time_s", "blink_curve"):
-            arrays[name] = getattr(self, name).astype(np.float32)
-        np.savez_compressed(path, blinks_per_min=self.blinks_per_min, **arrays)
+        curve = self.blink_curve.astype(np.float32)
+        np.savez_compressed(path, blinks_per_min=self.blinks_per_min, blink_curve=curve, **arrays)
 
     def codes(self, latent: LatentModel) -> dict[str, np.ndarray]:
         """Each shape as a step (D,) of z_dyn in this latent; ``neutral`` is none."""

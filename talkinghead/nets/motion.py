@@ -1,109 +1,185 @@
-"""Motion v1: features of speech to facial dynamics by a causal convolution network that carries its own past.
+"""Motion network: a causal diffusion transformer that denoises one hop of motion at a time.
 
-The network is causal in its rows; the answer for frame k is taken when row k + LOOKAHEAD_FRAMES has been heard.
+A token is a hop of HOP_FRAMES frames: the change of motion since the last frame, noised to a level t, with that last frame and
+the conditions. A *clean* token (t = 0) is what the past is made of: its keys and values are cached, so that a hop costs the same
+after an hour as at the start. In training each sequence stands twice, clean and noised; a noised hop sees the clean hops before
+it and itself (block diffusion, Arriola et al. 2025), so that all hops of a clip are learned at once. Blocks are those of DiT
+(Peebles and Xie 2023) with one shared modulation (PixArt-alpha, Chen et al. 2023). Noising is rectified flow's straight line
+(Liu et al. 2022), y_t = (1 - t) y + t e; the network tells y itself.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from talkinghead.motion.lips import HOP_FRAMES, LOOKAHEAD_FRAMES, PAST_SHAPE
-from talkinghead.speech.features import FEATURES
+from talkinghead.motion.denoiser import CACHE_SHAPE, CONDITIONS, HOP_SIZE, STATE, WINDOW
 
-PHONES = 40
-FACE_PULL = 0.3
-"""Share of the faces' gradient that reaches the trunk."""
-_KERNEL = 3
+_HIDDEN = 4
+_WAVES = 32
+_FAR = -1e4
 
 
 @dataclass(frozen=True)
 class MotionSize:
-    """Width and depth: dilations of the shared trunk's blocks, and of the face's own blocks after it."""
+    """Width, blocks and heads."""
 
-    dyn: int = 48
-    width: int = PAST_SHAPE[0]
-    trunk: tuple[int, ...] = (1, 2, 4, 8, 1)
-    face: tuple[int, ...] = (2, 4, 8)
-
-    @property
-    def past(self) -> int:
-        """Rows of hidden state that the blocks carry together."""
-        return sum((_KERNEL - 1) * d for d in (*self.trunk, *self.face))
+    width: int = CACHE_SHAPE[2]
+    blocks: int = CACHE_SHAPE[0]
+    heads: int = 8
 
 
-class CausalBlock(nn.Module):
-    """Norm, causal dilated convolution, GELU, 1x1, residual: (b, width, n) to the same."""
+class Block(nn.Module):
+    """Attention over past and self, then a perceptron, both modulated: (b, n, width) to the same."""
 
-    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+    def __init__(self, size: MotionSize) -> None:
         super().__init__()
-        self.past = (_KERNEL - 1) * dilation
-        self.gain = nn.Parameter(torch.ones(width, 1))
-        self.wide = nn.Conv1d(width, width, _KERNEL, dilation=dilation)
-        self.mix = nn.Conv1d(width, width, 1)
-        self.drop = nn.Dropout1d(dropout)
-        nn.init.normal_(self.mix.weight, std=0.5 * width**-0.5)
+        self.heads = size.heads
+        width = size.width
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.widen = nn.Linear(width, _HIDDEN * width)
+        self.narrow = nn.Linear(_HIDDEN * width, width)
+        self.shift = nn.Parameter(torch.zeros(6, width))
+        self.lag_bias = nn.Parameter(torch.zeros(size.heads, WINDOW + 1))
+        nn.init.normal_(self.out.weight, std=0.3 * width**-0.5)
+        nn.init.normal_(self.narrow.weight, std=0.3 * (_HIDDEN * width) ** -0.5)
 
-    def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Output and the next ``past`` (b, width, self.past); None is silence before the beginning."""
-        normal = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4) * self.gain
-        before = F.pad(normal, (self.past, 0)) if past is None else torch.cat([past.to(normal.dtype), normal], 2)
-        return x + self.mix(self.drop(F.gelu(self.wide(before)))), before[:, :, -self.past :]
+    def forward(self, x: Tensor, modulation: Tensor, attend: Attend) -> tuple[Tensor, Tensor, Tensor]:
+        """x and modulation (b, n, 6, width) to the new x, and the tokens' keys and values (b, n, width)."""
+        a, b, c, d, e, f = (modulation + self.shift).unbind(2)
+        q, k, v = self.qkv(_norm(x) * (1 + a) + b).chunk(3, 2)
+        x = x + (1 + c) * self.out(attend(self, q, k, v))
+        return x + (1 + f) * self.narrow(F.gelu(self.widen(_norm(x) * (1 + d) + e))), k, v
+
+    def split(self, x: Tensor) -> Tensor:
+        """(b, n, width) to heads (b, heads, n, width / heads)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class SpeechToFace(nn.Module):
-    """Rows (b, n, FEATURES) to z_dyn (b, n, dyn) and phone scores (b, n, PHONES), both for LOOKAHEAD_FRAMES rows ago."""
+class Attend:
+    """How tokens see each other; made once a forward pass."""
 
-    def __init__(self, size: MotionSize | None = None, dropout: float = 0.2) -> None:
+    def __call__(self, block: Block, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class TwiceOver(Attend):
+    """Training: clean tokens (b, n) and behind them the noised ones (b, n)."""
+
+    def __init__(self, count: int, forget: Tensor) -> None:
+        """forget (b,) bool: sequences whose noised hops see no past."""
+        hop = torch.arange(count, device=forget.device)
+        lag = hop[:, None] - hop[None]
+        self.lag = torch.where((lag < 0) | (lag > WINDOW), torch.zeros_like(lag), lag)
+        never = (lag < 0) | (lag > WINDOW)
+        itself = torch.eye(count, dtype=torch.bool, device=forget.device)
+        blank = torch.ones_like(never)
+        clean, noised = torch.cat([never, blank], 1), torch.cat([never | itself, ~itself], 1)
+        past = torch.cat([torch.ones_like(never), torch.zeros_like(never)], 1)
+        hidden = torch.cat([clean, noised]).expand(len(forget), -1, -1).clone()
+        hidden[:, count:] |= past & forget[:, None, None]
+        self.hidden = hidden[:, None]
+
+    def __call__(self, block: Block, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        bias = block.lag_bias[:, self.lag].repeat(1, 2, 2)[None].masked_fill(self.hidden, _FAR)
+        q, k, v = (block.split(x) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype)).transpose(1, 2).flatten(2)
+
+
+class Cached(Attend):
+    """Run time: one token and the cache of a block."""
+
+    def __init__(self, keys: Tensor, values: Tensor, unseen: Tensor) -> None:
+        """keys, values (b, WINDOW, width), oldest first; unseen (b, WINDOW): 1 where the cache is still empty."""
+        self.keys, self.values, self.unseen = keys, values, unseen
+
+    def __call__(self, block: Block, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        keys, values = (block.split(torch.cat(pair, 1)) for pair in ((self.keys, k), (self.values, v)))
+        lags = block.lag_bias.flip(1)[None, :, None]
+        hidden = F.pad(self.unseen, (0, 1))[:, None, None] * _FAR
+        scores = block.split(q) @ keys.transpose(2, 3) / math.sqrt(keys.shape[3]) + lags + hidden
+        return (torch.softmax(scores, 3) @ values).transpose(1, 2).flatten(2)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """Layer norm without weights; written out, since its shape must be a constant for export."""
+    x = x - x.mean(-1, keepdim=True)
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5)
+
+
+class MotionNet(nn.Module):
+    """Tokens to denoised changes (b, n, HOP_SIZE)."""
+
+    waves: Tensor
+
+    def __init__(self, size: MotionSize | None = None) -> None:
         super().__init__()
         self.size = size = size or MotionSize()
-        self.enter = nn.Conv1d(FEATURES, size.width, 1)
-        self.trunk = nn.ModuleList(CausalBlock(size.width, d, dropout) for d in size.trunk)
-        self.phones = nn.Conv1d(size.width, PHONES, 1)
-        self.face = nn.ModuleList(CausalBlock(size.width, d, dropout) for d in size.face)
-        self.leave = nn.Conv1d(size.width, size.dyn, 1)
+        self.enter = nn.Linear(HOP_SIZE + STATE + CONDITIONS, size.width)
+        self.hear = nn.Sequential(nn.Linear(CONDITIONS, size.width), nn.GELU(), nn.Linear(size.width, size.width))
+        modulate = nn.Linear(size.width, 6 * size.width)
+        self.level = nn.Sequential(nn.Linear(2 * _WAVES, size.width), nn.SiLU(), modulate)
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.blocks))
+        self.leave = nn.Linear(size.width, HOP_SIZE)
+        self.register_buffer("waves", torch.pi * 2.0 ** torch.linspace(-1, 7, _WAVES))
         nn.init.normal_(self.leave.weight, std=0.02)
+        nn.init.zeros_(modulate.weight)
+        nn.init.zeros_(modulate.bias)
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        z_dyn, phones, _ = self._run(rows, None)
-        return z_dyn, phones
+    def forward(self, change: Tensor, noised: Tensor, t: Tensor, last: Tensor, conditions: Tensor, forget: Tensor) -> Tensor:
+        """Whole sequences: clean and noised changes (b, n, HOP_SIZE), t (b, n, 1), last frames before each hop (b, n, STATE),
+        conditions (b, n, CONDITIONS); forget (b,) bool, no past. Denoised changes (b, n, HOP_SIZE)."""
+        count = change.shape[1]
+        clean, noisy = (self._tokens(y, last, conditions) for y in (change, noised))
+        x, levels = torch.cat([clean, noisy], 1), self._levels(torch.cat([torch.zeros_like(t), t], 1))
+        attend = TwiceOver(count, forget)
+        for block in self.blocks:
+            x, _, _ = block(x, levels, attend)
+        return self.leave(_norm(x[:, count:]))
 
-    def _run(self, rows: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.enter(rows.transpose(1, 2) - 1.0)
-        kept, at = [], 0
-        phones = x
-        for i, block in enumerate([*self.trunk, *self.face]):
-            x, later = block(x, None if past is None else past[:, :, at : at + block.past])
-            at += block.past
-            kept.append(later)
-            if i + 1 == len(self.trunk):
-                phones = self.phones(x)
-                if self.training:  # a hundred voices shape the trunk, not the few that come with a face
-                    x = x.detach() + FACE_PULL * (x - x.detach())
-        return self.leave(x).transpose(1, 2), phones.transpose(1, 2), torch.cat(kept, 2)
+    def step(
+        self, change: Tensor, t: Tensor, last: Tensor, conditions: Tensor, keys: Tensor, values: Tensor, unseen: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One token a row: change (b, HOP_SIZE), t (b, 1), last (b, STATE), conditions (b, CONDITIONS), keys, values (b, blocks,
+        WINDOW, width), unseen (b, WINDOW). The denoised change, and the token's keys and values (b, blocks, width)."""
+        x = self._tokens(change[:, None], last[:, None], conditions[:, None])
+        levels, own = self._levels(t[:, None]), []
+        for i, block in enumerate(self.blocks):
+            x, k, v = block(x, levels, Cached(keys[:, i], values[:, i], unseen))
+            own.append((k, v))
+        new_keys, new_values = (torch.cat(parts, 1) for parts in zip(*own, strict=True))
+        return self.leave(_norm(x))[:, 0], new_keys, new_values
+
+    def _tokens(self, change: Tensor, last: Tensor, conditions: Tensor) -> Tensor:
+        return self.enter(torch.cat([change, last, conditions], 2)) + self.hear(conditions)
+
+    def _levels(self, t: Tensor) -> Tensor:
+        angles = t * self.waves
+        return self.level(torch.cat([angles.sin(), angles.cos()], 2)).unflatten(2, (6, -1))
 
 
-class StreamingFace(nn.Module):
-    """What is shipped: rows (b, HOP_FRAMES, FEATURES) and past (b, width, n) to z_dyn (b, HOP_FRAMES, dyn) and the next past."""
+class MotionStep(nn.Module):
+    """What is shipped: `MotionNet.step`."""
 
-    def __init__(self, net: SpeechToFace) -> None:
+    def __init__(self, net: MotionNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, rows: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        z_dyn, _, later = self.net._run(rows, past)
-        return z_dyn, later
+    def forward(
+        self, change: Tensor, t: Tensor, last: Tensor, conditions: Tensor, keys: Tensor, values: Tensor, unseen: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return self.net.step(change, t, last, conditions, keys, values, unseen)
 
-    def example(self) -> tuple[Tensor, Tensor]:
-        """Inputs of one hop, for export."""
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs of one step, for export."""
         size = self.net.size
-        return torch.zeros(1, HOP_FRAMES, FEATURES), torch.zeros(1, size.width, size.past)
-
-
-def delayed(values: Tensor) -> Tensor:
-    """Targets (b, n, ...) of frames as the network gives them: LOOKAHEAD_FRAMES rows later; the first rows repeat frame 0."""
-    head = values[:, :1].expand(-1, LOOKAHEAD_FRAMES, *values.shape[2:])
-    return torch.cat([head, values[:, : values.shape[1] - LOOKAHEAD_FRAMES]], 1)
+        cache = torch.zeros(2, size.blocks, WINDOW, size.width)
+        return (
+            torch.zeros(2, HOP_SIZE), torch.zeros(2, 1), torch.zeros(2, STATE), torch.zeros(2, CONDITIONS), cache, cache,
+            torch.ones(2, WINDOW),
+        )  # fmt: skip

@@ -165,9 +165,7 @@ def _at_rate(pictures: Iterator[np.ndarray], fps: int) -> Iterator[np.ndarray]:
             done += 1
 
 
-def _write(
-    target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None
-) -> Mp4Writer:
+def _write(target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None) -> Mp4Writer:
     first = next(pictures, None)
     if first is None:
         raise SpeechError(f"{speech.path} is too short for a single picture: give a longer recording")

@@ -19,12 +19,13 @@ _AVERAGE_DECAY = 0.999
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: steps, top learning rate, seconds between checkpoints."""
+    """How long and how fast: steps of the cosine, top learning rate, seconds between checkpoints, and an earlier stop."""
 
     steps: int
     rate: float = 2e-3
     weight_decay: float = 0.02
     checkpoint_s: float = 120.0
+    stop: int | None = None
 
 
 def device() -> torch.device:
@@ -57,9 +58,10 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
         print(f"resuming {checkpoint.name} at step {step}")
+    last = schedule.steps if schedule.stop is None else min(schedule.stop, schedule.steps)
     began, first, saved, seen = time.monotonic(), step, time.monotonic(), 0.0
     try:
-        while step < schedule.steps:
+        while step < last:
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             net.train()
@@ -74,9 +76,9 @@ def train(
             seen = 0.98 * seen + 0.02 * loss.item() if step > first + 1 else loss.item()
             if time.monotonic() - saved > schedule.checkpoint_s:
                 _save(checkpoint, net, mean, optimiser, step)
-                left = (time.monotonic() - began) / (step - first) * (schedule.steps - step) / 60
+                left = (time.monotonic() - began) / (step - first) * (last - step) / 60
                 note = check(mean) if check else ""
-                print(f"{checkpoint.stem} step {step}/{schedule.steps} loss {seen:.4f} {note} {left:.0f} min left", flush=True)
+                print(f"{checkpoint.stem} step {step}/{last} loss {seen:.4f} {note} {left:.0f} min left", flush=True)
                 saved = time.monotonic()
     finally:
         _save(checkpoint, net, mean, optimiser, step)

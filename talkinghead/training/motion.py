@@ -1,198 +1,112 @@
-"""Recipe of motion v1's lips: speech features to facial dynamics, learned with phones on a shared trunk.
+"""Recipe of the motion network: whole faces and heads from speech, by diffusion, hop by hop.
 
-    talkinghead train motion --shared SHARED --cache CACHE --out models/motion
+    talkinghead train motion --shared SHARED --cache CACHE --models models
 
-Faces teach what lips do, by the distance of points, their speed, and the opening's concordance (which, unlike a squared error,
-does not let the opening shrink when the sound leaves doubt). A hundred voices with phone labels teach the trunk to hear speech
-instead of one microphone; on them the lips must also shut at p, b and m. Some people are held out of training for choosing.
+Needs the speech encoder (``talkinghead train speech``) and the style (``talkinghead train motion_style``). Conditions are dropped
+at random, so that each may be missing and speech can be guided; the past is made a little wrong, as the network's own will be.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from talkinghead.motion.latent import BROWS, EYES, LIPS, LatentModel
-from talkinghead.motion.lips import LOOKAHEAD_FRAMES
-from talkinghead.nets.motion import SpeechToFace, delayed
-from talkinghead.speech.features import BANDS, SUB_FRAMES
+from talkinghead.motion.denoiser import DYNAMICS, HOP_FRAMES, STATE, MotionScales
+from talkinghead.motion.latent import POSE_SIZE, LatentModel
+from talkinghead.motion.rest import LIP_PAIRS, gap_rows
+from talkinghead.motion.style import Style
+from talkinghead.nets.motion import MotionNet
+from talkinghead.training.lip_space import LipLoss, lip_metric, rest_gaps
 from talkinghead.training.loop import Schedule, train
-from talkinghead.training.motion_bank import CLOSED, Stream, face_streams, kept, load_spoken, phone_streams
-from talkinghead.training.motion_data import Clip, fingerprint, load_clips
+from talkinghead.training.motion_bank import Act, Scales, Sequences, acts_of, silent_acts
+from talkinghead.training.motion_data import SOURCES, hold_out, load_clips
 from talkinghead.training.motion_export import export, save_weights
-from talkinghead.training.motion_report import figures, rows_of, say
+from talkinghead.training.motion_state import Eyes
+from talkinghead.training.motion_try import tried
+from talkinghead.training.speech import load_weights, material
 
-SEGMENT = 96
-FACES, VOICES = 16, 12
-"""Segments a batch."""
-SHARES = {"grid_s1": 0.25, "anchors": 0.5, "hq": 0.25}
-_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
-LIP_GAIN = 1.15
-"""Held-out people of the sharp clips open half as wide without it, the others as wide as they should: between the two."""
-_HELD_PEOPLE = {"anchors": 3, "hq": 3}
-_HELD_CLIPS = 40
-_LIP_WEIGHT, _FACE_WEIGHT, _EYE_WEIGHT = 1.0, 0.15, 0.03
-_UNIT_FH = 0.01
-_SHUT_FH = 0.006
-
-
-def hold_out(clips: list[Clip], seed: int = 5) -> tuple[list[Clip], list[Clip]]:
-    """(train, held out): whole people of anchors and hq, clips of the one GRID speaker."""
-    rng = np.random.default_rng(seed)
-    people: set[tuple[str, str]] = set()
-    for source, count in _HELD_PEOPLE.items():
-        names = sorted({c.identity for c in clips if c.source == source})
-        people |= {(source, str(n)) for n in rng.choice(names, min(count, len(names) - 1), replace=False)}
-    grid = sorted(c.name for c in clips if c.source == "grid_s1")
-    some = {str(n) for n in rng.choice(grid, min(_HELD_CLIPS, len(grid) // 4), replace=False)} if grid else set()
-    held = [c for c in clips if (c.source, c.identity) in people or c.name in some]
-    chosen = {c.name for c in held}
-    return [c for c in clips if c.name not in chosen], held
+PREDICTS = ("x0", "flow")
+TEMPERATURES = (0.2, 0.7, 2.4)
+GUIDANCE, LIVELINESS, ARTICULATION = 1.5, 0.2, 0.4
+"""Chosen on people held out of training."""
+_LIP_SHARE = 0.5
+_GAP_SHARE = 0.3
+_LEAST_T = 0.05
+_START_SHARE = 0.3
+"""Of hops, those that are trained at pure noise, where generation begins."""
 
 
-def rest_gaps(latent: LatentModel, z_id: np.ndarray) -> np.ndarray:
-    """Vectors (15,) between the lips of a person at rest, face heights."""
-    neutral = latent.mean + np.tensordot(z_id, latent.basis_id, 1)
-    return np.concatenate([neutral[a] - neutral[b] for a, b in _PAIRS])
+def noised(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Changes (b, n, HOP_SIZE) at random levels, the noise in them, and the levels (b, n, 1)."""
+    t = _LEAST_T + (1 - _LEAST_T) * torch.rand(*y.shape[:2], 1, device=y.device)
+    t = torch.where(torch.rand_like(t) < _START_SHARE, torch.ones_like(t), t)
+    noise = torch.randn_like(y)
+    return (1 - t) * y + t * noise, noise, t
 
 
-class FaceLoss(nn.Module):
-    """Distances in point space. All faces in units of a hundredth of a face height."""
+def loss_of(scales: Scales, latent: LatentModel, predicts: str) -> Callable[[nn.Module, Any], Tensor]:
+    """Squared error of the change, in its own units and, for the face, in points; and the error of the lips' opening. x0: of the
+    change itself; flow: of the velocity noise - change, told through the same output."""
+    unit = torch.from_numpy(scales.change[:, POSE_SIZE:].copy())
+    spread = torch.from_numpy(scales.state[POSE_SIZE:].copy())
+    lips = LipLoss(latent, rest_gaps(latent, np.zeros(latent.size_id)))
+    metric = lips.metric
 
-    metric: Tensor
-    gap: Tensor
-    typical: Tensor
-
-    def __init__(self, latent: LatentModel, typical_gaps: np.ndarray) -> None:
-        super().__init__()
-        weight = np.full(len(latent.mean), _FACE_WEIGHT / 478)
-        weight[[*EYES, *BROWS]] = _EYE_WEIGHT / 100
-        weight[list(LIPS)] = _LIP_WEIGHT / len(LIPS)
-        basis = latent.basis_dyn.astype(np.float64)
-        square = np.einsum("apc,bpc,p->ab", basis, basis, weight) / _UNIT_FH**2
-        self.register_buffer("metric", torch.tensor(np.linalg.cholesky(square + 1e-6 * np.eye(len(square))), dtype=torch.float32))
-        gap = np.concatenate([basis[:, a] - basis[:, b] for a, b in _PAIRS], 1)
-        self.register_buffer("gap", torch.tensor(gap, dtype=torch.float32))
-        self.register_buffer("typical", torch.tensor(typical_gaps, dtype=torch.float32))
-
-    def opening(self, z: Tensor, rest: Tensor) -> Tensor:
-        """Inner-lip opening (b, n), hundredths of a face height."""
-        apart = (rest + z @ self.gap).unflatten(-1, (5, 3))
-        return (apart.square().sum(-1) + 1e-8).sqrt().mean(-1) / _UNIT_FH
-
-    def forward(self, made: Tensor, real: Tensor, rest: Tensor) -> Tensor:
-        off = (made - real) @ self.metric
-        point = off.square().sum(-1).add(0.05).sqrt()
-        speed = (off[:, 1:] - off[:, :-1]).square().sum(-1).add(0.01).sqrt()
-        a, b = self.opening(made, rest), self.opening(real, rest)
-        shut = 1 + 2 * (b < 0.25 * b.amax(1, keepdim=True))
-        aperture = ((a - b).abs() * shut).mean()
-        return point.mean() + 1.0 * speed.mean() + 0.3 * aperture + 1.0 * (1 - concordance(a, b)).mean()
-
-    def shut(self, made: Tensor, closed: Tensor) -> Tensor:
-        """How far lips stand open where they must be shut: made (b, n, D), closed (b, n) bool."""
-        open_ = self.opening(made, self.typical.expand(*made.shape[:2], -1))
-        return (F.relu(open_ - _SHUT_FH / _UNIT_FH) * closed).sum() / (closed.sum() + 1)
-
-
-def concordance(a: Tensor, b: Tensor) -> Tensor:
-    """Lin's concordance (b,) of curves (b, n): 1 when equal in shape, gain and mean."""
-    da, db = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-    spread = da.square().mean(1) + db.square().mean(1) + (a.mean(1) - b.mean(1)).square()
-    return 2 * (da * db).mean(1) / (spread + 0.05)
-
-
-def batches(copies: list[tuple[list[Stream], list[Stream]]], rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
-    """Segments without end: sources by `SHARES`, streams by length, disguised copies at random."""
-    pools = [{s: [x for x in faces if x.source == s and len(x.rows) > SEGMENT] for s in SHARES} for faces, _ in copies]
-    voices = [[x for x in spoken if len(x.rows) > SEGMENT] for _, spoken in copies if spoken]
-    names = [s for s in SHARES if pools[0][s]]
-    odds = np.array([SHARES[s] for s in names]) / sum(SHARES[s] for s in names)
-    lengths = [{s: np.array([len(x.rows) for x in pool[s]], float) for s in names} for pool in pools]
-    while True:
-        cut: dict[str, list[np.ndarray]] = {"rows": [], "z": [], "gaps": [], "spoken": [], "phones": []}
-        for _ in range(FACES):
-            copy, source = int(rng.integers(len(pools))), names[rng.choice(len(names), p=odds)]
-            weight = lengths[copy][source]
-            x = pools[copy][source][rng.choice(len(weight), p=weight / weight.sum())]
-            at = slice(start := int(rng.integers(0, len(x.rows) - SEGMENT + 1)), start + SEGMENT)
-            assert x.z_dyn is not None and x.gaps is not None
-            for name, values in (("rows", x.rows), ("z", x.z_dyn), ("gaps", x.gaps)):
-                cut[name].append(values[at])
-        for _ in range(VOICES):
-            pool = voices[int(rng.integers(len(voices)))]
-            x = pool[int(rng.integers(len(pool)))]
-            start = int(rng.integers(0, min(len(x.rows), len(x.phones)) - SEGMENT + 1))  # type: ignore[arg-type]
-            cut["spoken"].append(x.rows[start : start + SEGMENT])
-            cut["phones"].append(x.phones[start : start + SEGMENT])  # type: ignore[index]
-        stacked = {k: torch.from_numpy(np.stack(v)) for k, v in cut.items()}
-        yield {k: v.long() if k == "phones" else v.float() for k, v in stacked.items()}
-
-
-def masked(rows: Tensor) -> Tensor:
-    """Rows (b, n, FEATURES) with a stretch of time and a range of bands silenced here and there, so that none is leaned on."""
-    rows = rows.clone()
-    count, length = rows.shape[:2]
-    for i in range(count):
-        low, wide = int(torch.randint(0, BANDS, ())), int(torch.randint(0, 13, ()))
-        for window in range(SUB_FRAMES):
-            rows[i, :, BANDS * window + low : BANDS * window + min(BANDS, low + wide)] = 0
-        start, long = int(torch.randint(0, length, ())), int(torch.randint(0, 7, ()))
-        rows[i, start : start + long] = 0
-    return rows
-
-
-def loss_of(loss: FaceLoss) -> Any:
-    """The training loss: faces, phones, and closure of voices without a face."""
-
-    def of(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        made, phones = net(masked(torch.cat([batch["rows"], batch["spoken"]])))
-        made, count = made.float(), len(batch["rows"])
-        labels = delayed(batch["phones"])
-        heard = F.cross_entropy(phones[count:].float().transpose(1, 2), labels, ignore_index=-1, label_smoothing=0.05)
-        face = loss(made[:count], delayed(batch["z"]), batch["gaps"])
-        closed = torch.isin(labels, torch.tensor(CLOSED))
-        middle = closed & torch.roll(closed, 1, 1) & torch.roll(closed, -1, 1)
-        return face + 1.0 * heard + 0.15 * loss.shut(made[count:], middle)
+    def of(net: nn.Module, batch: list[dict[str, Tensor]]) -> Tensor:
+        total = torch.zeros(())
+        for part in batch:
+            part = {k: v.to(metric.device) for k, v in part.items()}
+            at, noise, t = noised(part["y"])
+            made = net(part["change"], at, t, part["last"], part["conditions"], part["forget"]).float()
+            off = (made - part["y"]) / (t if predicts == "flow" else 1.0)
+            points = (off.unflatten(2, (HOP_FRAMES, STATE))[..., POSE_SIZE:] * unit) @ metric
+            weight = (1 / t.clamp(min=0.2)) if predicts == "x0" else torch.ones_like(t)
+            error = (1 - _LIP_SHARE) * off.square().mean(2, keepdim=True) + _LIP_SHARE * points.square().sum((2, 3))[..., None]
+            last = (part["last"][..., POSE_SIZE:] * spread)[:, :, None]
+            gaps = [lips.gaps(last + y.unflatten(2, (HOP_FRAMES, STATE))[..., POSE_SIZE:] * unit) for y in (made, part["y"])]
+            total = total + (error * weight).mean() + _GAP_SHARE * (gaps[0] - gaps[1]).abs().mean()
+        return total / len(batch)
 
     return of
 
 
-def predict(net: nn.Module, clips: list[Clip]) -> dict[str, np.ndarray]:
-    """z_dyn (n, D) of clips by name, from whole sounds."""
-    codes = {}
-    with torch.no_grad():
-        for clip in clips:
-            z = net(torch.from_numpy(rows_of(clip).rows)[None])[0][0].numpy()
-            codes[clip.name] = z[LOOKAHEAD_FRAMES:][: len(clip.z_dyn)]
-    return codes
+def lips_share(latent: LatentModel, modes: np.ndarray) -> np.ndarray:
+    """Matrix (D, D) that takes from z_dyn what the lips' modes (CURVES, D) tell, so that the rest leaves the lips alone."""
+    metric = lip_metric(latent, eyes=1e-4)
+    seen = np.linalg.qr((modes @ metric).T)[0]
+    return (metric @ seen @ seen.T @ np.linalg.inv(metric)).T.astype(np.float32)
 
 
-def material(
-    shared: Path, cache: Path, latent: LatentModel, clips: list[Clip], copies: int
-) -> list[tuple[list[Stream], list[Stream]]]:
-    """Disguised copies of faces and, as there is far more of them, half as many of the voices; cached."""
-    gaps_of = {c.name: rest_gaps(latent, c.z_id) for c in clips}
-    spoken = None
-    made = []
-    for copy in range(copies):
-        paths = [cache / "motion_bank" / f"{kind}.{copy}.npz" for kind in (f"faces.{fingerprint(latent)}", "voices")]
-        if spoken is None and not (paths[0].exists() and (paths[1].exists() or copy >= (copies + 1) // 2)):
-            spoken = load_spoken(shared)
-        spoken_now = spoken or []
-        rng = np.random.default_rng(100 + copy)
-        babble = np.concatenate([np.zeros(1), *(s.sound[: 10 * 16_000] for s in spoken_now)]).astype(np.float32)
-        faces = kept(paths[0], face_streams(clips, gaps_of, rng, babble))
-        made.append((faces, kept(paths[1], phone_streams(spoken_now, rng, babble)) if copy < (copies + 1) // 2 else []))
-        print(f"copy {copy + 1} of {copies}: {len(faces)} face streams, {len(made[-1][1])} voice streams", flush=True)
-    return made
+def shutting(latent: LatentModel) -> np.ndarray:
+    """The least change (D,) of the face, as the lips' points see it, that widens the lips' gap by a face height."""
+    row = gap_rows(latent, LIP_PAIRS).mean(0).astype(np.float64)
+    metric = lip_metric(latent)
+    square = metric @ metric.T
+    step = np.linalg.solve(square + 1e-3 * np.trace(square) / len(row) * np.eye(len(row)), row)
+    return (step / (row @ step)).astype(np.float32)
+
+
+def noise_of(scales: Scales, lips: np.ndarray, temperatures: tuple[float, float, float] = TEMPERATURES) -> np.ndarray:
+    """Starting noise of a frame (STATE, STATE), of other temperature for lips, the rest of the face, and the head. Few steps of
+    denoising lose spread; a temperature above one gives it back."""
+    of_lips, of_face, of_head = temperatures
+    unit = scales.change[0, POSE_SIZE:]
+    mixed = of_head * np.eye(STATE)
+    mixed[POSE_SIZE:, POSE_SIZE:] = of_face * np.eye(STATE - POSE_SIZE)
+    mixed[POSE_SIZE:, POSE_SIZE:] += (of_lips - of_face) * lips * unit[None] / unit[:, None]  # in the units of changes
+    return mixed.astype(np.float32)
+
+
+def batches(buckets: list[Sequences]) -> Iterator[list[dict[str, Tensor]]]:
+    """One batch of each length, again and again."""
+    while True:
+        yield [bucket.draw() for bucket in buckets]
 
 
 def main(argv: list[str]) -> None:
@@ -200,31 +114,44 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="talkinghead train motion", description=__doc__)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/")
     parser.add_argument("--cache", type=Path, required=True, help="folder of `talkinghead train track`")
-    parser.add_argument("--out", type=Path, default=Path("models/motion"))
-    parser.add_argument("--latent", type=Path, default=Path("models/latent/latent.npz"))
+    parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--name", default="motion", help="names the checkpoint")
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--copies", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8000, help="length of the learning rate's course")
+    parser.add_argument("--stop", type=int, default=2250, help="stop at this step: people held out are followed less well after")
+    parser.add_argument("--copies", type=int, default=6, help="disguises of the sound, those of `talkinghead train speech`")
+    parser.add_argument("--predicts", choices=PREDICTS, default="x0")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
-    latent = LatentModel.load(args.latent)
-    chosen, held = hold_out(load_clips(args.shared, args.cache, latent, "train", SHARES, audible=True))
-    copies = material(args.shared, args.cache, latent, chosen, args.copies)
-    loss = FaceLoss(latent, np.mean([rest_gaps(latent, c.z_id) for c in chosen], 0))
-    few = [c for i, c in enumerate(held) if c.source != "anchors" or i % 4 == 0]
+    latent = LatentModel.load(args.models / "latent" / "latent.npz")
+    assert latent.size_dyn == DYNAMICS
+    eyes = Eyes.of(Style.load(args.models / "motion" / "style.npz"), latent)
+    hearing, modes, _ = load_weights(args.models / "speech" / "speech.safetensors")
+    clips = load_clips(args.shared, args.cache, latent, "train", SOURCES)
+    chosen, held = hold_out(clips)
+    usual = np.mean([c.z_dyn.mean(0) for c in chosen if c.audible], 0)
+    bank = material(args.shared, args.cache, latent, [c for c in chosen if c.audible], args.copies, only="faces")
+    silent = list(silent_acts(chosen, latent, eyes, usual))
+    copies: list[list[Act]] = []
+    for streams in bank["faces"]:
+        copies.append([*acts_of(streams, hearing, latent, eyes, usual), *silent])
+    print(f"{len(copies[0])} clips in {len(copies)} disguises", flush=True)
+    scales = Scales.of(copies[0])
+    lips = lips_share(latent, modes)
+    numbers = MotionScales(
+        scales.state, scales.change, noise_of(scales, lips), lips, modes, shutting(latent), LIVELINESS, ARTICULATION, GUIDANCE
+    )
+    few = [c for i, c in enumerate(c for c in held if c.audible) if c.source == "hq" or i % 5 == 0]
 
     def check(net: nn.Module) -> str:
-        codes = predict(net, few)
-        return say(figures(latent, few, lambda clip: codes[clip.name]))
+        return tried(net, numbers, hearing, latent, eyes, few)
 
-    schedule = Schedule(args.steps, rate=1.5e-3)
-    feed = batches(copies, np.random.default_rng(0))
-    net = train(SpeechToFace(), feed, loss_of(loss), schedule, args.cache / "checkpoints" / f"{args.name}.pt", check)
-    assert isinstance(net, SpeechToFace)
-    with torch.no_grad():
-        net.leave.weight *= LIP_GAIN
-        if net.leave.bias is not None:
-            net.leave.bias *= LIP_GAIN
-    save_weights(net.cpu(), latent, args.out / "lips.safetensors")
-    export(args.out, latent)
-    print(f"wrote {args.out / 'lips.safetensors'} and lips.onnx")
+    feed = batches([Sequences(copies, latent, scales, i) for i in range(2)])
+    schedule = Schedule(args.steps, rate=6e-4, checkpoint_s=300.0, stop=args.stop)
+    checkpoint = args.cache / "checkpoints" / f"{args.name}.pt"
+    net = train(MotionNet(), feed, loss_of(scales, latent, args.predicts), schedule, checkpoint, check)
+    assert isinstance(net, MotionNet)
+    folder = args.models / "motion"
+    save_weights(net.cpu(), latent, folder / "motion.safetensors")
+    numbers.save(folder / "motion.npz")
+    export(folder)
+    print(f"wrote {folder / 'motion.safetensors'}, motion.npz and motion.onnx")

@@ -32,6 +32,8 @@ _LARGEST_TURN = 0.35
 """Radians from one frame to the next: more is another face or a cut."""
 _POSE_SMOOTHING_FRAMES = 1.2
 _TRACK_PX = 512.0
+_HELD_PEOPLE = {"anchors": 3, "hq": 3}
+_HELD_CLIPS = 40
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,20 @@ def load_clips(
                 codes = (data[k].astype(np.float32) for k in ("z_id", "z_dyn", "z_pose", "sound"))
                 clips.append(Clip(row["file"], row["identity"], source, split, heard, *codes))
     return clips
+
+
+def hold_out(clips: list[Clip], seed: int = 5) -> tuple[list[Clip], list[Clip]]:
+    """(train, held out for choosing): whole people of anchors and hq, clips of the one GRID speaker."""
+    rng = np.random.default_rng(seed)
+    people: set[tuple[str, str]] = set()
+    for source, count in _HELD_PEOPLE.items():
+        names = sorted({c.identity for c in clips if c.source == source and c.audible})
+        people |= {(source, str(n)) for n in rng.choice(names, min(count, len(names) - 1), replace=False)}
+    grid = sorted(c.name for c in clips if c.source == "grid_s1")
+    some = {str(n) for n in rng.choice(grid, min(_HELD_CLIPS, len(grid) // 4), replace=False)} if grid else set()
+    held = [c for c in clips if (c.source, c.identity) in people or c.name in some]
+    chosen = {c.name for c in held}
+    return [c for c in clips if c.name not in chosen], held
 
 
 def main(argv: list[str]) -> None:

@@ -17,12 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ
+from talkinghead.motion.denoiser import HOP_FRAMES, MotionScales
+from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.latent import EYE_OUTER_CORNERS, LatentModel
-from talkinghead.motion.lips import HOP_FRAMES, LOOKAHEAD_FRAMES
+from talkinghead.motion.style import Style
+from talkinghead.speech.encoder import LOOKAHEAD_FRAMES, SpeechEncoder
 from talkinghead.speech.features import FeatureStream, SpeechFrames, silent_rows
 from talkinghead.training.latent import opening
-from talkinghead.training.motion_bank import CLOSED, PHONE_NAMES, Spoken, load_spoken
-from talkinghead.training.motion_data import SOURCES, Clip, load_clips
+from talkinghead.training.motion_data import SOURCES, Clip, hold_out, load_clips
+from talkinghead.training.sound_bank import CLOSED, HELD_FILE, PHONE_NAMES, Spoken, load_spoken
 
 VOWELS = tuple(i for i, name in enumerate(PHONE_NAMES) if name[0] in "AEIOU")
 _GRID_HZ = 100
@@ -103,11 +106,26 @@ def say(table: dict[str, dict[str, float]]) -> str:
     return " ".join(f"{s} r {f['aperture_r']:.3f} lag {f['lag_ms']:+.0f} gain {f['gain']:.2f};" for s, f in table.items())
 
 
+class Speaker:
+    """The shipped pipeline from log-mel rows to z_dyn."""
+
+    def __init__(self, models: Path, latent: LatentModel, seed: int = 0) -> None:
+        from talkinghead.runtime.onnx import OnnxEngine
+
+        folder = models / "motion"
+        self._encoder = SpeechEncoder(OnnxEngine(models / "speech" / "speech.onnx"))
+        numbers = (MotionScales.load(folder / "motion.npz"), Style.load(folder / "style.npz"), latent)
+        self._generator, self._seed = MotionGenerator(OnnxEngine(folder / "motion.onnx"), *numbers), seed
+
+    def __call__(self, speech: SpeechFrames) -> np.ndarray:
+        """z_dyn (n, D) of rows (n + look-ahead, FEATURES)."""
+        self._encoder.reset()
+        self._generator.reset(self._seed)
+        return self._generator.push(self._encoder.push_rows(speech)).z_dyn
+
+
 def main(argv: list[str]) -> None:
     """Entry point of ``talkinghead train motion_report``: prints a table, and JSON with ``--json``."""
-    from talkinghead.motion.lips import Lips
-    from talkinghead.runtime.onnx import OnnxEngine
-
     parser = argparse.ArgumentParser(prog="talkinghead train motion_report", description=__doc__)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/")
     parser.add_argument("--cache", type=Path, required=True, help="folder of `talkinghead train track`")
@@ -117,18 +135,17 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     latent = LatentModel.load(args.models / "latent" / "latent.npz")
-    lips = Lips(OnnxEngine(args.models / "motion" / "lips.onnx"), latent.size_dyn)
-
-    def speak(speech: SpeechFrames) -> np.ndarray:
-        lips.reset()
-        return lips.push(*speech).z_dyn
-
+    speak = Speaker(args.models, latent)
     clips = load_clips(args.shared, args.cache, latent, args.split, SOURCES, audible=True)
+    if args.split == "train":  # those that chose, not those that taught
+        clips = hold_out(clips)[1]
     table = figures(latent, clips, lambda clip: speak(rows_of(clip)))
     for source, f in table.items():
         print(f"{source:8} {f['clips']:4.0f} clips  r {f['aperture_r']:.3f}  lag {f['lag_ms']:+4.0f} ms  gain {f['gain']:.2f}")
     z_id = np.mean([clip.z_id for clip in clips], 0)
     spoken = load_spoken(args.shared, args.split) if args.closures else []
+    if args.split == "train":
+        spoken = spoken[::HELD_FILE]
     for name in sorted({one.speaker.split("/")[0] for one in spoken}):
         recall = closure_recall(latent, z_id, [one for one in spoken if one.speaker.startswith(f"{name}/")], speak)
         print(f"{name:15} closure recall of p b m {recall:.2f}")

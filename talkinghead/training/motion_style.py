@@ -1,10 +1,6 @@
-"""Recipe of motion v1's sampled part: head, blinks, gaze, brows and emotions, learned from tracked clips.
+"""Recipe of what the controls move: blinks, gaze and emotions, learned from tracked clips.
 
-    talkinghead train motion_style --shared SHARED --cache CACHE --out models/motion
-
-Head: z_pose is modelled as two sets of smooth unit processes (three leaky averages of noise in a row), a slow and a fast one,
-each mixed by a 6 x 6 matrix. The matrices follow in closed form from the covariances of pose and of its speed within clips; the
-whole is then scaled to the step per frame of ordinary talkers, since the sharp clips are of people who act.
+talkinghead train motion_style --shared SHARED --cache CACHE --out models/motion
 """
 
 from __future__ import annotations
@@ -14,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talkinghead.constants import FRAME_RATE_HZ, POINTS
-from talkinghead.motion.head import Head, decay, response_of, unit_gain
+from talkinghead.constants import POINTS
+from talkinghead.motion.eyes import EYEBALL_RADIUS_FH
 from talkinghead.motion.latent import (
     BROWS,
     EYES,
@@ -31,81 +27,19 @@ from talkinghead.motion.style import Style, code_of
 from talkinghead.training.latent import ict_modes, lid_gap
 from talkinghead.training.motion_data import Clip, load_clips
 
-HEAD_TIME_S = (0.42, 0.13)
-STEP_DEG = {"talking": 0.45, "silent": 0.20}
-"""Mean angle between frames at 25 FPS: DESIGN section 6 for talkers; listeners move half as much."""
 BLINKS_PER_MIN = 20.0
-EYEBALL_RADIUS_FH = 0.072
-"""Iris to the eye's centre of turning, 12 mm, over a face of 165 mm."""
 _SHORTEST_FRAMES = 60
 _SHUT_GAP = 0.06
 _LIDS_FOLLOW = 0.6
 """Of the lids' tracked motion with vertical gaze: the rest is surprise and squinting, which actors mix in."""
 _IRISES = (*IRIS_RIGHT, *IRIS_LEFT)
 _RECIPES = {
-    "brows": {"browInnerUp": 0.22, "browOuterUp": 0.18},
     "happy": {"mouthSmile": 0.55, "cheekSquint": 0.35, "eyeSquint": 0.12, "mouthDimple": 0.1},
     "sad": {"mouthFrown": 0.5, "browInnerUp": 0.8, "browDown": 0.1, "mouthShrugLower": 0.15},
     "angry": {"browDown": 1.0, "noseSneer": 0.3, "eyeSquint": 0.25, "mouthPress": 0.2},
     "surprised": {"browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 1.0},
 }
 """Mixtures of ICT-FaceKit's modes, both sides alike. Lips stay free to shut in each."""
-
-
-def kernel_moments(time_s: float) -> float:
-    """Variance of the speed (a second) of a unit process with this time constant."""
-    keep = decay(time_s)
-    speed = np.diff(unit_gain(keep) * response_of(keep), prepend=0.0) * FRAME_RATE_HZ
-    return float((speed**2).sum())
-
-
-def two_scales(place: np.ndarray, speed: np.ndarray) -> np.ndarray:
-    """Mixing matrices (2, 6, 6) of a process with covariance ``place`` and covariance of speed ``speed``, as nearly as can be."""
-    slow, fast = (kernel_moments(t) for t in HEAD_TIME_S)
-    quick = _root((speed - slow * place) / (fast - slow))
-    return np.stack([_root(place - quick @ quick.T), quick])
-
-
-def _root(matrix: np.ndarray) -> np.ndarray:
-    """Symmetric root of the nearest positive matrix, never below a thousandth of its size."""
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    return (vectors * np.sqrt(np.maximum(values, 1e-3 * max(values.max(), 1e-12)))) @ vectors.T
-
-
-def head_statistics(clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
-    """Covariances (6, 6) of pose and speed within clips; a clip counts by its root length, whatever its liveliness."""
-    place, speed, total = np.zeros((6, 6)), np.zeros((6, 6)), 0.0
-    for clip in clips:
-        if len(clip.z_pose) < _SHORTEST_FRAMES:
-            continue
-        z = clip.z_pose - clip.z_pose.mean(0)
-        calm = 1 / (np.trace(np.cov(z[:, :3].T)) + 1e-4)  # so that the liveliest actor is not the model
-        weight = np.sqrt(len(z)) * calm
-        place += weight * np.cov(z.T)
-        speed += weight * np.cov((np.diff(z, axis=0) * FRAME_RATE_HZ).T)
-        total += weight
-    return place / total, speed / total
-
-
-def step_deg(talking: np.ndarray, silent: np.ndarray, voice: float, seconds: float = 240.0) -> tuple[float, np.ndarray]:
-    """Mean angle between frames at 25 FPS, and standard deviations (6,), of a simulated head."""
-    head = Head(talking, silent, np.array(HEAD_TIME_S))
-    head.reset(np.random.SeedSequence(1))
-    pose = np.stack([head.step(voice, 0.0, 0.0) for _ in range(int(seconds * FRAME_RATE_HZ))])
-    at = np.arange(0, len(pose) - 1, FRAME_RATE_HZ / 25)
-    angles = np.degrees(np.stack([np.interp(at, np.arange(len(pose)), pose[:, i]) for i in range(3)], 1))
-    return float(np.linalg.norm(np.diff(angles, axis=0), axis=1).mean()), pose.std(0)
-
-
-def fit_head(clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
-    """(talking, silent) mixing matrices, scaled to `STEP_DEG`."""
-    found = []
-    for state, audible in (("talking", True), ("silent", False)):
-        mixing = two_scales(*head_statistics([c for c in clips if c.audible == audible and c.source != "grid_s1"]))
-        for _ in range(3):  # the bound makes the scale not quite linear
-            mixing *= STEP_DEG[state] / step_deg(mixing, mixing, 1.0)[0]
-        found.append(mixing)
-    return found[0], found[1]
 
 
 def fit_eyes(clips: list[Clip], latent: LatentModel) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -175,7 +109,7 @@ def height(face: np.ndarray) -> float:
 
 
 def mixtures(shared: Path, latent: LatentModel) -> dict[str, np.ndarray]:
-    """Brows and emotions (478, 3) from ICT-FaceKit's expression modes."""
+    """Emotions (478, 3) from ICT-FaceKit's expression modes."""
     modes = ict_modes(shared, latent.mean)[1]
     with np.load(shared / "data" / "geometry" / "ict_landmarks478.npz") as data:
         names = [str(n) for n in data["expression_names"]]
@@ -183,7 +117,6 @@ def mixtures(shared: Path, latent: LatentModel) -> dict[str, np.ndarray]:
     for name, recipe in _RECIPES.items():
         weights = np.array([recipe.get(n.removesuffix("_L").removesuffix("_R"), 0.0) for n in names])
         made[name] = _lips_together(np.tensordot(weights, modes, 1))
-    made["brows"][list(LIPS)] = 0
     return made
 
 
@@ -198,10 +131,7 @@ def _lips_together(displacement: np.ndarray) -> np.ndarray:
 
 
 def report(style: Style, latent: LatentModel) -> None:
-    """Print what the style does: figures of the head, and what each code moves."""
-    for state, voice in (("talking", 1.0), ("silent", 0.0)):
-        step, sd = step_deg(style.head_talking, style.head_silent, voice)
-        print(f"head {state}: step {step:.2f} deg, sd {np.round(np.degrees(sd[:3]), 2)} deg, {np.round(sd[3:], 4)}")
+    """Print what the style does: what each code moves."""
     for name, code in style.codes(latent).items():
         moved = np.tensordot(code, latent.basis_dyn, 1)
         face = latent.mean + moved
@@ -221,9 +151,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--latent", type=Path, default=Path("models/latent/latent.npz"))
     args = parser.parse_args(argv)
     latent = LatentModel.load(args.latent)
-    clips = load_clips(args.shared, args.cache, latent, "train", ("hq", "anchors"))
-    talking, silent = fit_head(clips)
-    eyes, curve = fit_eyes(clips, latent)
-    style = Style(talking, silent, np.array(HEAD_TIME_S), curve, BLINKS_PER_MIN, {**eyes, **mixtures(args.shared, latent)})
+    eyes, curve = fit_eyes(load_clips(args.shared, args.cache, latent, "train", ("hq",)), latent)
+    style = Style(curve, BLINKS_PER_MIN, {**eyes, **mixtures(args.shared, latent)})
     style.save(args.out / "style.npz")
     report(Style.load(args.out / "style.npz"), latent)

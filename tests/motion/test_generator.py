@@ -1,214 +1,300 @@
-"""The generator: chunks, seeds, silence, blinks, bounds, interruptions and controls. A simple stand-in plays the network."""
+"""The generator: cuts, seeds, stillness, blinks, gaze, controls, interruptions and bounds. A stand-in plays the network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
+from fake_engines import FakeMotion, scales, talk
 
-from talkinghead.constants import POINTS
 from talkinghead.motion.controls import EMOTIONS, Controls
-from talkinghead.motion.generator import SETTLE_FRAMES, MotionGenerator, Style
-from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, LIPS, LatentModel, Latents
-from talkinghead.motion.lips import LOOKAHEAD_FRAMES, LOOKAHEAD_MS
-from talkinghead.speech.features import BANDS, FEATURES, silent_rows
+from talkinghead.motion.denoiser import CONDITIONS, FLAGS, LASTING_SIZES, MotionScales
+from talkinghead.motion.eyes import EYE_LIMIT_DEG
+from talkinghead.motion.generator import HEAD_LIMIT, HEAD_SHARE, SETTLE_FRAMES, MotionGenerator
+from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, LatentModel, Latents
+from talkinghead.motion.rest import LIP_PAIRS, gap_rows
+from talkinghead.motion.style import Style
+from talkinghead.runtime.weights import model_path
+from talkinghead.speech.encoder import NECK, SPEECH_FEATURES, EncodedSpeech, silence
 
-SIZE = 12
-MOUTH, BLINK, RIGHT, UP, BROW = 0, 1, 2, 3, 4
+BREATH = 0.0025
+"""More than breathing moves the head: radians, face heights."""
+EYEBALL_FH = 0.072
+"""Radius, face heights: 12 mm over a face of 165 mm."""
+MINUTE = 60 * 40
+Make = Callable[..., MotionGenerator]
 
 
-class Mouth:
-    """Opens the mouth by the first band, remembering a little."""
+class Recorder(FakeMotion):
+    """Keeps the conditions of each call."""
 
     def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        rows, past = inputs["rows"], inputs["past"].copy()
-        z_dyn = np.zeros((1, rows.shape[1], SIZE), np.float32)
-        for i, value in enumerate(rows[0, :, 0]):
-            past[0, 0, 0] = 0.5 * past[0, 0, 0] + value
-            z_dyn[0, i, MOUTH] = past[0, 0, 0]
-        return {"z_dyn": z_dyn, "later": past}
+        self.told = [*getattr(self, "told", []), inputs["conditions"]]
+        return super().run(**inputs)
 
 
 @pytest.fixture(scope="module")
 def latent() -> LatentModel:
-    rng = np.random.default_rng(0)
-    basis = np.zeros((SIZE, POINTS, 3), np.float32)
-    for i in range(SIZE):  # modes that do not overlap
-        basis[i, i::SIZE] = 0.01 * rng.standard_normal((len(range(i, POINTS, SIZE)), 3))
-    return LatentModel(
-        rng.standard_normal((POINTS, 3)).astype(np.float32),
-        np.zeros((2, POINTS, 3), np.float32),
-        basis,
-        np.full(POINTS, 1e5, np.float32),
-    )
+    return LatentModel.load(model_path("latent", "latent.npz"))
 
 
 @pytest.fixture(scope="module")
-def style(latent: LatentModel) -> Style:
-    step = np.stack([np.eye(6) * [0.03, 0.03, 0.02, 0.02, 0.02, 0.01], np.eye(6) * 0.01])
-    curve = np.array([0.1, 0.6, 1.0, 0.9, 0.6, 0.4, 0.2, 0.1])
-    modes = {"blink": BLINK, "gaze_right": RIGHT, "gaze_up": UP, "brows": BROW, **{n: 5 + i for i, n in enumerate(EMOTIONS[1:])}}
-    return Style(step, 0.5 * step, np.array([0.4, 0.13]), curve, 20.0, {name: latent.basis_dyn[i] for name, i in modes.items()})
+def make(latent: LatentModel) -> Make:
+    """make(engine=..., noise=..., ...) -> a generator with stand-ins where nothing else is said."""
+    style = Style.load(model_path("motion", "style.npz"))
+
+    def made(engine: Any = None, numbers: MotionScales | None = None, seed: int = 1, **options: Any) -> MotionGenerator:
+        return MotionGenerator(engine or FakeMotion(latent), numbers or scales(latent), style, latent, seed=seed, **options)
+
+    return made
 
 
-@pytest.fixture
-def generator(latent: LatentModel, style: Style) -> MotionGenerator:
-    return MotionGenerator(Mouth(), style, latent, seed=1)
+def everything(generator: MotionGenerator, speech: EncodedSpeech) -> Latents:
+    return Latents.join([generator.push(speech), generator.flush()])
 
 
-def speech(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Syllables (count, FEATURES) and voice (count,): the first and last second silent."""
-    rng = np.random.default_rng(seed)
-    beat = np.clip(np.sin(np.arange(count) * 0.7), 0, 1) * rng.uniform(0.7, 1, count)
-    beat[:40], beat[-40:] = 0, 0
-    rows = np.zeros((count, FEATURES), np.float32)
-    rows[:, 0], rows[:, 2 * BANDS] = 2 * beat, 2 * beat
-    voice = np.zeros(count, np.float32)
-    voice[40:-40] = 1
-    return rows, voice
+def lips(latent: LatentModel, motion: Latents) -> np.ndarray:
+    """How far the inner lips are parted beyond rest (n,), face heights."""
+    return (motion.z_dyn @ gap_rows(latent, LIP_PAIRS).T).mean(1)
 
 
-def everything(generator: MotionGenerator, rows: np.ndarray, voice: np.ndarray) -> Latents:
-    return Latents.join([generator.push(rows, voice), generator.flush()])
+def faces(latent: LatentModel, motion: Latents) -> np.ndarray:
+    return latent.mean + np.tensordot(motion.z_dyn, latent.basis_dyn, 1)
 
 
-def test_looks_ahead_80_ms_at_most() -> None:
-    assert LOOKAHEAD_MS <= 80
+def lid_gap(points: np.ndarray) -> np.ndarray:
+    gaps = [points[..., lids[12], 1] - points[..., lids[4], 1] for lids in (LIDS_LEFT, LIDS_RIGHT)]
+    return np.asarray(np.mean(gaps, 0))
+
+
+def eyes_deg(latent: LatentModel, motion: Latents) -> np.ndarray:
+    """Where the irises look in the head (n, 2), degrees right and up of the mean face."""
+
+    def offset(points: np.ndarray) -> np.ndarray:
+        eyes = ((468, 33, 133), (473, 263, 362))
+        return np.mean([points[..., i, :2] - (points[..., a, :2] + points[..., b, :2]) / 2 for i, a, b in eyes], 0)
+
+    return np.degrees((offset(faces(latent, motion)) - offset(latent.mean)) * [1, -1] / EYEBALL_FH)
+
+
+def head_deg(motion: Latents) -> np.ndarray:
+    """The head's turn (n, 2), degrees right and up."""
+    return np.degrees(motion.z_pose[:, [1, 0]] * [1, -1])
+
+
+def assert_same(a: Latents, b: Latents) -> None:
+    np.testing.assert_array_equal(a.z_pose, b.z_pose)
+    np.testing.assert_array_equal(a.z_dyn, b.z_dyn)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
-def test_chunks_change_no_bit(generator: MotionGenerator, size: int) -> None:
-    rows, voice = speech(201)
-    whole = everything(generator, rows, voice)
-    generator.reset(1)
-    parts = [generator.push(rows[i : i + size], voice[i : i + size]) for i in range(0, 201, size)]
-    pieces = Latents.join([*parts, generator.flush()])
-    np.testing.assert_array_equal(pieces.z_pose, whole.z_pose)
-    np.testing.assert_array_equal(pieces.z_dyn, whole.z_dyn)
-    assert len(whole) == 201
+def test_cuts_change_no_bit(make: Make, size: int) -> None:
+    speech = talk(121)
+    whole, generator = everything(make(), speech), make()
+    parts = [generator.push(speech.cut(k, k + size)) for k in range(0, 121, size)]
+    assert_same(Latents.join([*parts, generator.flush()]), whole)
+    assert len(whole) == 121
+    assert whole.z_pose.dtype == whole.z_dyn.dtype == np.float32
 
 
-def test_frames_are_in_step_with_rows_and_need_the_stated_look_ahead(generator: MotionGenerator) -> None:
-    rows, voice = speech(120)
-    lips = everything(generator, rows, voice).z_dyn[:, MOUTH]
-    generator.reset(1)
-    assert len(generator.push(rows[:LOOKAHEAD_FRAMES], voice[:LOOKAHEAD_FRAMES])) == 0
-    shifted = np.roll(rows[:, 0], -LOOKAHEAD_FRAMES)[45:75]  # the stand-in answers at once: its frames are early
-    assert np.corrcoef(lips[45:75], np.convolve(shifted, [1, 0.5, 0.25])[:30])[0, 1] > 0.9
+def test_seeds_repeat_and_differ(make: Make, latent: LatentModel) -> None:
+    speech, generator = talk(160), make(seed=5)
+    first = everything(generator, speech)
+    generator.reset(5)
+    assert_same(everything(generator, speech), first)
+    assert_same(everything(make(seed=5), speech), first)
+    other = everything(make(seed=6), speech)
+    assert np.abs(first.z_pose - other.z_pose).max() > 0.01
+    np.testing.assert_allclose(lips(latent, first), lips(latent, other), atol=0.004)
 
 
-def test_seeds_repeat_and_differ(generator: MotionGenerator) -> None:
-    rows, voice = speech(160)
-    runs = []
-    for seed in (1, 1, 2):
-        generator.reset(seed)
-        runs.append(everything(generator, rows, voice))
-    np.testing.assert_array_equal(runs[0].z_pose, runs[1].z_pose)
-    np.testing.assert_array_equal(runs[0].z_dyn, runs[1].z_dyn)
-    assert np.abs(runs[0].z_pose - runs[2].z_pose).max() > 0.01
-    np.testing.assert_allclose(runs[0].z_dyn[:, MOUTH], runs[2].z_dyn[:, MOUTH], atol=0.05)
+def test_frames_belong_to_the_speech_of_the_same_number(make: Make, latent: LatentModel) -> None:
+    speech = talk(160)
+    motion = everything(make(controls=Controls(blink_rate=0.0)), speech)
+    np.testing.assert_allclose(lips(latent, motion), 0.03 * speech.features[:, 0], atol=0.004)
 
 
-def test_silence_keeps_the_lips_still_and_the_rest_alive(generator: MotionGenerator) -> None:
-    rows = silent_rows(1200).rows
-    rows[:, 0] = np.random.default_rng(0).uniform(0, 1, 1200)  # whatever the network says
-    idle = everything(generator, rows, np.zeros(1200, np.float32))
-    assert np.abs(idle.z_dyn[:, MOUTH]).max() < 0.02
+def test_the_network_is_told_what_is_asked(make: Make, latent: LatentModel) -> None:
+    engine = Recorder(latent)
+    numbers = replace(scales(latent), guidance=1.0, liveliness=0.5, articulation=0.7)
+    make(engine, numbers, controls=Controls(emotion="sad", emotion_strength=1.5)).push(talk(80, first=0))
+    with_speech, without = engine.told[4]  # the second hop
+    lasting, flags = np.split(with_speech[CONDITIONS - sum(LASTING_SIZES) - len(FLAGS) :], [sum(LASTING_SIZES)])
+    assert flags.tolist() == [1.0] * len(FLAGS)
+    assert (lasting[: len(EMOTIONS) - 1] > 0).tolist() == [name == "sad" for name in EMOTIONS[1:]]
+    assert lasting[-2:] == pytest.approx([0.5, 0.7], abs=0.1)
+    assert with_speech[0] > 0 and without[0] == 0 and without[CONDITIONS - len(FLAGS)] == 0
+    assert (without[-len(FLAGS) + 1 :] == 1).all()
+    assert engine.told[-1][0][CONDITIONS - len(FLAGS) - 2] < 0.4  # a silent head is asked for less
+
+
+def test_the_network_is_told_where_the_eyes_look(make: Make, latent: LatentModel) -> None:
+    engine = Recorder(latent)
+    motion = make(engine, controls=Controls(gaze=(20.0, 0.0), pose_scale=0.0, blink_rate=0.0)).push(silence(80))
+    told = 10 * np.concatenate(engine.told[::4])[:, SPEECH_FEATURES + 2 : SPEECH_FEATURES + 4]
+    np.testing.assert_allclose(told[5:], eyes_deg(latent, motion)[10::2], atol=1.5)
+
+
+def test_silence_keeps_the_lips_still_and_the_rest_alive(make: Make, latent: LatentModel) -> None:
+    noisy = scales(latent, face_noise=1.0)
+    spoken = talk(1200, first=0, last=0)
+    unheard = spoken.features.copy()
+    unheard[:, NECK] = 0
+    unvoiced = EncodedSpeech(unheard, 0 * spoken.gate, spoken.loud)  # the network speaks on
+    idle, loud = (everything(make(FakeMotion(latent, wild=0.8), noisy), s) for s in (unvoiced, spoken))
+    assert lips(latent, loud).std() > 0.008
+    assert lips(latent, idle).std() < 0.0005
+    assert np.abs(lips(latent, idle)).max() < 0.004  # blinks and glances tug at the whole face
     assert idle.z_pose[:, :3].std(0).min() > 0.002
-    assert idle.z_dyn[:, RIGHT].std() > 0.3
+    assert idle.z_dyn.std(0).mean() > 0.03  # the rest of the face goes on
+    assert eyes_deg(latent, idle).std(0).min() > 0.5
 
 
-def test_blinks_come_at_a_human_rate(generator: MotionGenerator) -> None:
-    shut = everything(generator, *silent_rows(5 * 60 * 40)).z_dyn[:, BLINK] > 0.6
-    assert 10 <= np.diff(shut.astype(int)).clip(0).sum() / 5 <= 30
+@pytest.fixture
+def steady_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No glance beside the target."""
+    monkeypatch.setattr("talkinghead.motion.generator.Gaze.step", lambda self, voice: [0.0, 0.0])
 
 
-def test_no_blinks_when_asked_for_none(generator: MotionGenerator) -> None:
-    generator.controls.blink_rate = 0
-    assert everything(generator, *silent_rows(2400)).z_dyn[:, BLINK].max() < 0.3
+@pytest.mark.usefixtures("steady_look")
+@pytest.mark.parametrize("gaze", [(12.0, -8.0), (-20.0, 5.0), (30.0, 14.0)])
+def test_gaze_is_reached_by_eyes_and_head_together(make: Make, latent: LatentModel, gaze: tuple[float, float]) -> None:
+    options: dict[str, Any] = {"pose_scale": 0.0, "blink_rate": 0.0}
+    ahead, aside = (everything(make(controls=Controls(gaze=g, **options)), silence(160)) for g in ((0, 0), gaze))
+    head = (head_deg(aside) - head_deg(ahead)).mean(0)
+    eyes = (eyes_deg(latent, aside) - eyes_deg(latent, ahead)).mean(0)
+    assert head == pytest.approx(HEAD_SHARE * np.array(gaze), abs=0.05)
+    assert (np.abs(eyes) < EYE_LIMIT_DEG).all()
+    assert head + eyes == pytest.approx(gaze, abs=1.0 + 0.05 * np.abs(gaze).max())
 
 
-def test_half_an_hour_does_not_drift(generator: MotionGenerator) -> None:
-    idle = everything(generator, *silent_rows(30 * 60 * 40))
-    pose = idle.z_pose.reshape(30, -1, 6)
-    assert np.abs(idle.z_pose[:, :3]).max() < 0.4
-    assert np.abs(idle.z_dyn).max() < 30
-    first, last = pose[:10].reshape(-1, 6), pose[-10:].reshape(-1, 6)
-    assert (np.abs(first.mean(0) - last.mean(0)) < 0.5 * pose.std((0, 1))).all()
-    assert (first.std(0) / last.std(0) > 0.7).all()
-    assert (first.std(0) / last.std(0) < 1.4).all()
+@pytest.mark.usefixtures("steady_look")
+def test_eyes_hold_their_target_while_the_head_turns(make: Make, latent: LatentModel) -> None:
+    motion = everything(make(controls=Controls(gaze=(8.0, 0.0), blink_rate=0.0)), silence(1200))
+    head, eyes = head_deg(motion), eyes_deg(latent, motion)
+    assert head.std(0).min() > 0.4
+    assert ((head + eyes).std(0) < 0.3 * head.std(0)).all()
+    assert (head + eyes).mean(0) == pytest.approx([8, 0], abs=0.8)
 
 
-def test_speech_begins_and_ends_without_a_jump(generator: MotionGenerator) -> None:
-    rows, voice = speech(240)
-    rows[40:200, 0] = 2.0
-    lips = everything(generator, rows, voice).z_dyn[:, MOUTH]
-    assert lips[:36].max() < 0.02
-    assert lips[235:].max() < 0.2
-    assert np.abs(np.diff(lips)).max() < 0.55 * lips.max()
+def test_distance_is_exact_and_held_from_the_first_frame(make: Make) -> None:
+    far = everything(make(controls=Controls(distance=2.0, pose_scale=0.0)), silence(80))
+    np.testing.assert_allclose(far.z_pose[:, 5], -np.log(2), atol=BREATH)
+    own, moved = (everything(make(controls=Controls(distance=d)), talk(120)).z_pose for d in (1.0, 0.8))
+    np.testing.assert_allclose(moved - own, np.tile([0, 0, 0, 0, 0, -np.log(0.8)], (120, 1)), atol=1e-6)
 
 
-def test_interrupt_rests_within_150_ms_and_without_a_jump(generator: MotionGenerator) -> None:
-    generator.controls.blink_rate = 0
-    rows, voice = speech(400)
-    rows[:, 0] = 2.0
-    shown = generator.push(rows[:200], voice[:200])
-    due = generator.interrupt(Latents(shown.z_pose[:-5], shown.z_dyn[:-5]))
-    assert due <= LOOKAHEAD_FRAMES + 1
-    after = generator.push(*silent_rows(80))
-    lips = np.concatenate([shown.z_dyn[-6:-5, MOUTH], after.z_dyn[:, MOUTH]])
-    assert lips[0] > 2
-    assert np.abs(lips[SETTLE_FRAMES:]).max() < 0.02 * lips[0]
-    assert np.abs(np.diff(lips)).max() < 0.35 * lips[0]
-    assert np.linalg.norm(after.z_pose[SETTLE_FRAMES, :3]) < max(0.02, 0.6 * np.linalg.norm(shown.z_pose[-6, :3]))
+def test_pose_scale_nought_leaves_breath_alone(make: Make) -> None:
+    pose = everything(make(controls=Controls(pose_scale=0.0)), talk(400)).z_pose
+    assert np.abs(pose).max() < BREATH
+    assert np.abs(pose).max(0)[[0, 4, 5]].min() > 0.0005
+    crossings = np.diff(np.sign(pose[:, 0])) != 0
+    assert 0.1 < crossings.sum() / 2 / 10 < 0.5  # breaths a second
 
 
-def test_after_an_interruption_new_speech_is_heard(generator: MotionGenerator) -> None:
-    rows, voice = speech(200)
-    generator.push(rows[:100], voice[:100])
-    generator.interrupt()
-    assert generator.push(rows[60:160], voice[60:160]).z_dyn[20:, MOUTH].max() > 1
+def test_pose_scale_scales(make: Make) -> None:
+    pose = [everything(make(controls=Controls(pose_scale=s)), talk(200)).z_pose for s in (0.0, 1.0, 2.0)]
+    np.testing.assert_allclose(pose[2] - pose[0], 2 * (pose[1] - pose[0]), atol=1e-6)
+    generator = make()
+    parts = [generator.push(talk(200).cut(0, 80))]
+    generator.controls.pose_scale = 2.0
+    turned = Latents.join([*parts, generator.push(talk(200).cut(80))]).z_pose
+    own = pose[1] - pose[0]
+    scale = ((turned - pose[0]) * own).sum(1) / (own**2).sum(1)
+    assert (scale[:80] == 1).all()
+    assert scale[120:] == pytest.approx(2, abs=0.01)
+    assert 0 < scale[80] - 1 < 0.05 and np.diff(scale).min() > -1e-6 and np.diff(scale).max() < 0.15
 
 
-@pytest.mark.parametrize(
-    ("change", "pick", "sign"),
-    [
-        ({"gaze": (20, 0)}, lambda m: m.z_dyn[:, RIGHT], 1),
-        ({"gaze": (20, 0)}, lambda m: m.z_pose[:, 1], 1),
-        ({"gaze": (0, -20)}, lambda m: m.z_dyn[:, UP], -1),
-        ({"gaze": (0, -20)}, lambda m: m.z_pose[:, 0], 1),
-        ({"distance": 1.5}, lambda m: m.z_pose[:, 5], -1),
-        ({"emotion": "happy"}, lambda m: m.z_dyn[:, 5], 1),
-        ({"emotion": "surprised"}, lambda m: m.z_dyn[:, 8], 1),
-    ],
-)
-def test_controls_move_what_they_should_and_ramp(generator: MotionGenerator, change: dict, pick, sign: int) -> None:  # type: ignore[type-arg,no-untyped-def]
-    still = everything(generator, *silent_rows(240))
-    generator.reset(1)
-    parts = [generator.push(*silent_rows(80))]
-    for name, value in change.items():
-        setattr(generator.controls, name, value)
-    moved = Latents.join([*parts, generator.push(*silent_rows(160)), generator.flush()])
-    effect = sign * (pick(moved) - pick(still))
-    assert np.abs(effect[:76]).max() < 1e-6
-    assert effect[200:].mean() > 0.08
-    assert np.abs(np.diff(effect)).max() < 0.25 * effect.max()
+@pytest.mark.parametrize("emotion", EMOTIONS[1:])
+def test_emotions_are_laid_on_as_strong_as_asked(make: Make, latent: LatentModel, emotion: str) -> None:
+    plain, mild, strong = (
+        everything(make(controls=Controls(emotion=emotion, emotion_strength=s)), talk(120)).z_dyn for s in (0.0, 0.5, 1.0)
+    )
+    code = Style.load(model_path("motion", "style.npz")).codes(latent)[emotion]
+    np.testing.assert_allclose(strong - plain, np.tile(code, (120, 1)), atol=1e-4)
+    np.testing.assert_allclose(mild - plain, np.tile(code / 2, (120, 1)), atol=1e-4)
 
 
-def test_pose_scale_nought_holds_the_head(latent: LatentModel, style: Style) -> None:
-    generator = MotionGenerator(Mouth(), style, latent, controls=Controls(pose_scale=0.0))
-    assert np.abs(everything(generator, *speech(200)).z_pose).max() < 1e-6
+def test_blinks_come_at_a_human_rate_and_shut(make: Make, latent: LatentModel) -> None:
+    gap = lid_gap(faces(latent, everything(make(), silence(3 * MINUTE // 2)))) / lid_gap(latent.mean)
+    blinks = int(np.diff((gap < 0.5).astype(int)).clip(0).sum())
+    assert 10 <= blinks / 1.5 <= 32
+    assert np.abs(gap.min()) < 0.2
 
 
-def test_controls_set_before_the_start_hold_from_the_first_frame(latent: LatentModel, style: Style) -> None:
-    generator = MotionGenerator(Mouth(), style, latent, controls=Controls(distance=2.0, pose_scale=0.0))
-    np.testing.assert_allclose(everything(generator, *silent_rows(40)).z_pose[:, 5], -np.log(2), atol=1e-6)
+def test_no_blinks_when_asked_for_none(make: Make, latent: LatentModel) -> None:
+    idle = everything(make(controls=Controls(blink_rate=0.0)), silence(MINUTE))
+    assert lid_gap(faces(latent, idle)).min() > 0.6 * lid_gap(latent.mean)
 
 
-def test_a_style_is_read_back(style: Style, latent: LatentModel, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    style.save(tmp_path / "style.npz")
-    again = Style.load(tmp_path / "style.npz")
-    np.testing.assert_allclose(again.head_talking, style.head_talking, atol=1e-6)
-    moved = {name: np.argmax(np.abs(code)) for name, code in again.codes(latent).items() if name != "neutral"}
-    assert moved["blink"] == BLINK
-    assert moved["gaze_right"] == RIGHT
-    assert {*LIDS_LEFT, *LIDS_RIGHT}.isdisjoint(LIPS)
+@pytest.mark.parametrize("share", [0.6, 1.3])
+def test_a_blink_shuts_the_lids_of_this_face(make: Make, latent: LatentModel, share: float) -> None:
+    face = latent.mean.copy()
+    for lids in (LIDS_LEFT, LIDS_RIGHT):  # narrower or wider eyes than the mean face's
+        middle = face[list(lids), 1].mean()
+        face[list(lids), 1] = middle + share * (face[list(lids), 1] - middle)
+    moved = faces(latent, everything(make(face=face), silence(MINUTE))) - latent.mean
+    assert np.abs(lid_gap(face + moved).min()) < 0.25 * lid_gap(face)
+
+
+@pytest.mark.parametrize(("name", "value"), [("gaze", (20.0, 10.0)), ("distance", 1.5), ("emotion", "surprised")])
+def test_controls_ramp_without_a_jump(make: Make, name: str, value: Any) -> None:
+    speech, generator = talk(240), make()
+    still, parts = everything(make(), speech), [generator.push(speech.cut(0, 80))]
+    generator.controls = replace(generator.controls, **{name: value})
+    moved = Latents.join([*parts, generator.push(speech.cut(80))])
+    effect = np.concatenate([moved.z_pose - still.z_pose, moved.z_dyn - still.z_dyn], 1)
+    assert not effect[:80].any()
+    size = np.abs(effect[80:])
+    assert size.max() > 0.01
+    assert size[0].max() < 0.1 * size.max()
+    assert np.abs(np.diff(effect, axis=0)).max() < 0.25 * size.max()
+
+
+def test_interrupt_rests_within_150_ms_and_without_a_jump(make: Make, latent: LatentModel) -> None:
+    speech = talk(400, first=0, last=0)
+    speech.features[:, 0] = speech.features[:, NECK] = 1
+    generator, other = (make(controls=Controls(blink_rate=0.0)) for _ in range(2))
+    shown = generator.push(speech.cut(0, 200))
+    other.push(speech.cut(0, 200))
+    assert generator.interrupt(Latents(shown.z_pose[:-5], shown.z_dyn[:-5])) == 0
+    after, going_on = generator.push(silence(80)), other.push(silence(80))
+    course = np.concatenate([lips(latent, shown)[194:195], lips(latent, after)])
+    assert course[0] > 0.02
+    assert np.abs(course[SETTLE_FRAMES:]).max() < 0.05 * course[0]
+    for before, z in ((shown.z_pose[194], after.z_pose), (shown.z_dyn[194], after.z_dyn)):
+        step = np.abs(np.diff(np.concatenate([before[None], z[:12]]), axis=0))
+        assert step[0].max() < 0.4 * max(step.max(), 0.05)
+        assert step.max() < 0.45 * np.abs(z[:12] - before).max() + 0.05
+    calm, wild = (np.linalg.norm(m.z_pose[SETTLE_FRAMES:18, :3], axis=1).mean() for m in (after, going_on))
+    assert calm < 0.5 * wild
+    np.testing.assert_allclose(after.z_pose[78:], going_on.z_pose[78:], atol=0.01)  # and is let go again
+
+
+def test_an_interruption_keeps_frames_and_sound_in_step(make: Make, latent: LatentModel) -> None:
+    generator, speech = make(controls=Controls(blink_rate=0.0)), talk(201, first=0, last=0)
+    shown = generator.push(speech)
+    assert len(shown) == 200
+    assert generator.pending == generator.interrupt() == 1
+    assert not generator._waiting.gate.any() and not generator._waiting.features.any()
+    after = generator.push(talk(119, first=79, last=0))
+    assert len(after) == 120
+    assert np.abs(lips(latent, after)[SETTLE_FRAMES:80]).max() < 0.002
+    np.testing.assert_allclose(lips(latent, after)[80:], 0.03 * talk(119, first=79, last=0).features[79:, 0], atol=0.004)
+
+
+def test_bounded_when_the_network_runs_away(make: Make, latent: LatentModel) -> None:
+    class Runaway(FakeMotion):
+        def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+            answer = super().run(**inputs)
+            return {**answer, "made": np.full_like(answer["made"], 30.0)}
+
+    motion = everything(make(Runaway(latent)), talk(4000))
+    assert (np.abs(motion.z_pose) <= HEAD_LIMIT + BREATH).all()
+    assert (np.abs(motion.z_pose[1000:]) > 0.9 * HEAD_LIMIT).all()
+    assert np.abs(motion.z_dyn).max() < 15
+    assert np.isfinite(motion.z_dyn).all()

@@ -8,7 +8,16 @@ import pytest
 from talkinghead.constants import POINTS
 from talkinghead.motion.latent import LatentModel, similarity
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
-from talkinghead.training.motion_data import encode_frames, fingerprint, is_sound, motion_of, rest_pose, similarities
+from talkinghead.training.motion_data import (
+    Clip,
+    encode_frames,
+    fingerprint,
+    hold_out,
+    is_sound,
+    motion_of,
+    rest_pose,
+    similarities,
+)
 
 FPS = 25
 SECONDS = 3.0
@@ -90,3 +99,21 @@ def test_frames_are_coded_as_one_by_one(latent: LatentModel, track: dict[str, np
 def test_another_latent_has_another_name(latent: LatentModel) -> None:
     other = LatentModel(latent.mean, latent.basis_id, latent.basis_dyn * 1.01, latent.precision)
     assert fingerprint(latent) == fingerprint(latent) != fingerprint(other)
+
+
+def test_whole_people_are_held_out_and_none_is_lost() -> None:
+    nothing = np.zeros(0, np.float32)
+
+    def clip(source: str, who: int, k: int) -> Clip:
+        return Clip(f"{source}/{who}.{k}", str(who), source, "train", True, *[nothing] * 4)
+
+    clips = [clip(source, who, k) for source in ("anchors", "hq", "grid") for who in range(8) for k in range(3)]
+    clips += [clip("grid_s1", 0, k) for k in range(100)]
+    train, held = hold_out(clips)
+    assert {c.name for c in train} | {c.name for c in held} == {c.name for c in clips}
+    assert len(train) + len(held) == len(clips)
+    for source in ("anchors", "hq"):
+        people = [{c.identity for c in part if c.source == source} for part in (train, held)]
+        assert people[0] and people[1] and not people[0] & people[1]
+    assert 0 < sum(c.source == "grid_s1" for c in held) <= 25
+    assert [c.name for c in hold_out(clips)[1]] == [c.name for c in held]

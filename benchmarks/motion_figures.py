@@ -10,10 +10,10 @@ from motion_play import Take
 
 from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.motion.denoiser import HOP_FRAMES
+from talkinghead.motion.eyes import looks_of
 from talkinghead.motion.latent import LatentModel
 from talkinghead.training.latent import lid_gap
 from talkinghead.training.motion_report import openings
-from talkinghead.training.motion_style import EYEBALL_RADIUS_FH
 
 Figures = dict[str, float]
 
@@ -21,7 +21,6 @@ SPEECH_GATE = 0.5
 _SPLITS = 10
 _SHUT = 0.5
 """A blink has begun when the lids' gap is below this share of its usual size."""
-_EYES = ((468, 33, 133), (473, 263, 362))
 _POSE_NAMES = ("pitch deg", "yaw deg", "roll deg", "right %", "down %", "nearer %")
 _POSE_UNITS = np.array([*np.degrees(np.ones(3)), 100, 100, 100])
 
@@ -132,11 +131,7 @@ def seams(takes: list[Take], latent: LatentModel, people: list[np.ndarray]) -> F
 
 def looks_deg(latent: LatentModel, z_dyn: np.ndarray) -> np.ndarray:
     """Where the irises of codes (n, D) point in the head, degrees right and up (n, 2) of those of the resting mean face."""
-    looks = []
-    for iris, *corners in _EYES:
-        moved = z_dyn @ latent.basis_dyn[:, iris] - np.mean([z_dyn @ latent.basis_dyn[:, c] for c in corners], 0)
-        looks.append(moved[:, :2] * [1, -1])
-    return np.degrees(np.mean(looks, 0) / EYEBALL_RADIUS_FH)
+    return z_dyn @ looks_of(latent)
 
 
 def gaze_held(take: Take, latent: LatentModel, asked_deg: tuple[float, float]) -> Figures:

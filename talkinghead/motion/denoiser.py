@@ -40,6 +40,8 @@ CACHE_SHAPE = (5, WINDOW, 256)
 _GAZE_UNIT_DEG = 10.0
 _HOME_S = 4.0
 """Time constant of a pull toward the portrait's pose: too slow to be seen, and the head cannot stray in hours."""
+_KEPT = np.ones((HOP_FRAMES, STATE), np.float32)
+_KEPT[:, :POSE_SIZE] = np.exp(-np.arange(1, HOP_FRAMES + 1) / (_HOME_S * FRAME_RATE_HZ))[:, None]
 _FARTHEST = 8.0  # standard deviations, of what is remembered
 
 
@@ -108,9 +110,7 @@ def guided(scales: MotionScales) -> np.ndarray:
 def homeward(frames: np.ndarray, scales: MotionScales) -> tuple[np.ndarray, np.ndarray]:
     """Frames of a hop (..., HOP_FRAMES, STATE) with the head drawn a little toward rest, and the last one (..., STATE) as it is
     remembered, within bounds."""
-    kept = np.ones((HOP_FRAMES, STATE), np.float32)
-    kept[:, :POSE_SIZE] = np.exp(-np.arange(1, HOP_FRAMES + 1) / (_HOME_S * FRAME_RATE_HZ))[:, None]
-    frames = frames * kept
+    frames = frames * _KEPT
     bound = _FARTHEST * scales.state
     return frames, np.clip(frames[..., -1, :], -bound, bound)
 

@@ -14,7 +14,7 @@ EYE_LIMIT_DEG = (24.0, 16.0)
 """How far the eyes turn in the head, right and up."""
 EYEBALL_RADIUS_FH = 0.072
 """Iris to the eye's centre of turning, 12 mm, over a face of 165 mm."""
-_IRIS_AND_CORNERS = ((468, 33, 133), (473, 263, 362))
+IRIS_AND_CORNERS = ((468, 33, 133), (473, 263, 362))
 
 _REFRACTORY_S = 0.7
 _DOUBLE_CHANCE = 0.08
@@ -29,7 +29,7 @@ _SACCADE_S = 0.020  # of each of three averages: the eyes arrive within about 75
 def looks_of(latent: LatentModel) -> np.ndarray:
     """How z_dyn turns the eyes: (D, 2), degrees right and up a unit, by the irises between their eyes' corners."""
     moves = latent.basis_dyn.astype(np.float64)
-    offsets = [moves[:, iris, :2] - (moves[:, a, :2] + moves[:, b, :2]) / 2 for iris, a, b in _IRIS_AND_CORNERS]
+    offsets = [moves[:, iris, :2] - (moves[:, a, :2] + moves[:, b, :2]) / 2 for iris, a, b in IRIS_AND_CORNERS]
     return np.mean(offsets, 0) * [1, -1] / math.radians(EYEBALL_RADIUS_FH)
 
 

@@ -79,7 +79,7 @@ class LipLoss(nn.Module):
     def unshut(self, made: Tensor, closed: Tensor) -> Tensor:
         """How far lips stand open where they must shut: made (b, n, D), closed (b, n) bool, one run of frames a closure.
         A closure counts by its least open frame, and by the frames in the middle of long ones."""
-        over = F.relu(self.opening(made, self.typical.expand(*made.shape[:2], -1)) - SHUT_FH / UNIT_FH)
+        over = F.relu(self.gaps(made) - SHUT_FH / UNIT_FH)
         begins = closed & ~F.pad(closed, (1, 0))[:, :-1]
         number = torch.cumsum(begins.flatten().long(), 0)
         least = torch.full((int(number[-1]) + 1,), 1e3, device=made.device).scatter_reduce(

@@ -11,14 +11,13 @@ from talkinghead.motion.controls import EMOTIONS
 from talkinghead.motion.denoiser import STATE
 from talkinghead.motion.eyes import looks_of
 from talkinghead.motion.latent import POSE_SIZE, LatentModel, mirror_map
-from talkinghead.motion.rest import LIP_PAIRS
 from talkinghead.motion.style import Style
+from talkinghead.training.latent import lid_gap, opening
 
 TALKING_STEP_DEG = 0.45
 """Head step a frame at 25 FPS that liveliness 0 stands for (DESIGN: real talkers 0.4 to 0.5)."""
 TYPICAL_OPENING_SD_FH = 0.022
 """Standard deviation of the inner lips' opening that articulation 0 stands for."""
-_LID_PAIRS = ((159, 145), (386, 374), (158, 153), (385, 380))
 _EMOTION_RIDGE = 0.5
 _GAZE_LIMIT_DEG = 30.0
 
@@ -73,7 +72,7 @@ def perform(latent: LatentModel, eyes: Eyes, usual: np.ndarray, z_dyn: np.ndarra
 
 def eyes_of(latent: LatentModel, z_dyn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gaze (n, 2), degrees right and up of the clip's median, and lids (n,), 0 open to 1 shut, of codes (n, D)."""
-    gap = np.mean([np.linalg.norm(_points(latent, z_dyn, a) - _points(latent, z_dyn, b), axis=1) for a, b in _LID_PAIRS], 0)
+    gap = lid_gap(_faces(latent, z_dyn))
     lids = np.clip(1 - gap / np.quantile(gap, 0.7), 0, 1)
     gaze = z_dyn @ looks_of(latent)
     gaze = np.clip(gaze - np.median(gaze[lids < 0.3], 0), -_GAZE_LIMIT_DEG, _GAZE_LIMIT_DEG)
@@ -90,11 +89,12 @@ def _held(values: np.ndarray, sure: np.ndarray) -> np.ndarray:
 
 def lip_opening(latent: LatentModel, z_dyn: np.ndarray) -> np.ndarray:
     """Inner-lip opening (n,) of the mean face, face heights."""
-    return np.mean([np.linalg.norm(_points(latent, z_dyn, a) - _points(latent, z_dyn, b), axis=1) for a, b in LIP_PAIRS], 0)
+    return opening(_faces(latent, z_dyn))
 
 
-def _points(latent: LatentModel, z_dyn: np.ndarray, index: int) -> np.ndarray:
-    return latent.mean[index] + z_dyn @ latent.basis_dyn[:, index]
+def _faces(latent: LatentModel, z_dyn: np.ndarray) -> np.ndarray:
+    """Mean faces (n, 478, 3) under codes (n, D)."""
+    return latent.mean + np.tensordot(z_dyn, latent.basis_dyn, 1)
 
 
 def mirror(latent: LatentModel) -> np.ndarray:

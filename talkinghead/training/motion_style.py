@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.constants import POINTS
-from talkinghead.motion.eyes import EYEBALL_RADIUS_FH
+from talkinghead.motion.eyes import EYEBALL_RADIUS_FH, IRIS_AND_CORNERS
 from talkinghead.motion.latent import (
     BROWS,
     EYES,
@@ -77,8 +77,7 @@ def fit_eyes(clips: list[Clip], latent: LatentModel) -> tuple[dict[str, np.ndarr
 
 def _iris_offset(points: np.ndarray) -> np.ndarray:
     """Iris centres from the middle of their eye's corners (n, 2), mean of both eyes."""
-    eyes = ((468, 33, 133), (473, 263, 362))
-    return np.mean([points[:, i, :2] - (points[:, a, :2] + points[:, b, :2]) / 2 for i, a, b in eyes], 0)
+    return np.mean([points[:, i, :2] - (points[:, a, :2] + points[:, b, :2]) / 2 for i, a, b in IRIS_AND_CORNERS], 0)
 
 
 def _blinks(gap: np.ndarray) -> list[int]:

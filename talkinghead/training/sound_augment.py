@@ -18,7 +18,7 @@ def augment(sound: np.ndarray, rng: np.random.Generator, babble: np.ndarray) -> 
     if rng.uniform() < 0.65:
         x = x + _noise(len(x), rng, babble) * 0.05 * 10 ** (-rng.uniform(4, 35) / 20)
     if rng.uniform() < 0.1:
-        x = _mu_law(x / (np.abs(x).max() + 1e-6))
+        x = mu_law(x / (np.abs(x).max() + 1e-6)) * np.float32(0.05 / 0.2)
     x = x * 10 ** (rng.uniform(-28, 16) / 20)
     return np.clip(x, -1, 1).astype(np.float32)
 
@@ -68,7 +68,7 @@ def _noise(count: int, rng: np.random.Generator, babble: np.ndarray) -> np.ndarr
     return (noise / (noise.std() + 1e-9)).astype(np.float32)
 
 
-def _mu_law(x: np.ndarray) -> np.ndarray:
-    """Eight bits a sample, as on a telephone line."""
+def mu_law(x: np.ndarray) -> np.ndarray:
+    """Sound (n,) within -1..1 in eight bits a sample, as on a telephone line."""
     coded = np.round(np.sign(x) * np.log1p(255 * np.abs(x)) / np.log(256) * 127) / 127
-    return (np.sign(coded) * (256 ** np.abs(coded) - 1) / 255 * 0.05 / 0.2).astype(np.float32)
+    return (np.sign(coded) * (256 ** np.abs(coded) - 1) / 255).astype(np.float32)

@@ -21,6 +21,7 @@ from torch import nn
 from talkinghead.constants import SAMPLE_RATE_HZ
 from talkinghead.speech.encoder import LOOKAHEAD_FRAMES
 from talkinghead.speech.features import FeatureStream, silent_rows
+from talkinghead.training.sound_augment import mu_law
 from talkinghead.training.sound_bank import CLOSED, HELD_FILE, UNKNOWN, Spoken, load_spoken
 from talkinghead.training.speech import features_of, load_weights
 
@@ -43,9 +44,7 @@ def telephone(sound: np.ndarray) -> np.ndarray:
     hz = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE_HZ)
     band = (hz > _TELEPHONE_HZ[0]) & (hz < _TELEPHONE_HZ[1])
     x = np.fft.irfft(np.fft.rfft(sound) * band, len(sound))
-    x = x / (np.abs(x).max() + 1e-9)
-    coded = np.round(np.sign(x) * np.log1p(255 * np.abs(x)) / np.log(256) * 127) / 127
-    return (np.sign(coded) * (256 ** np.abs(coded) - 1) / 255 * 0.3).astype(np.float32)
+    return 0.3 * mu_law(x / (np.abs(x).max() + 1e-9))
 
 
 CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

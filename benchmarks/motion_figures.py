@@ -12,6 +12,7 @@ from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.motion.denoiser import HOP_FRAMES
 from talkinghead.motion.eyes import looks_of
 from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.pose import facing_deg
 from talkinghead.training.latent import lid_gap
 from talkinghead.training.motion_report import openings
 
@@ -33,7 +34,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def head_deg(z_pose: np.ndarray) -> np.ndarray:
-    """Pitch (down), yaw (right) and roll (clockwise) of latents (n, 6), degrees (n, 3)."""
+    """Pitch (down), yaw (left) and roll (clockwise) of latents (n, 6), degrees (n, 3)."""
     return np.degrees(z_pose[:, :3])
 
 
@@ -136,7 +137,7 @@ def looks_deg(latent: LatentModel, z_dyn: np.ndarray) -> np.ndarray:
 
 def gaze_held(take: Take, latent: LatentModel, asked_deg: tuple[float, float]) -> Figures:
     """Where eyes and head together look on average, against what was asked, degrees; and the head's part."""
-    head = head_deg(take.z_pose)[:, [1, 0]].mean(0) * [1, -1]
+    head = facing_deg(take.z_pose[:, :3]).mean(0)
     both = head + looks_deg(latent, take.z_dyn).mean(0)
     measured = [*both.tolist(), *head.tolist(), float(np.linalg.norm(both - asked_deg))]
     return dict(zip(("right", "up", "head right", "head up", "error"), measured, strict=True))

@@ -88,6 +88,7 @@ class MotionGenerator:
         """Begin anew: as before the first sound, with the controls as they are now, and another performance for another seed."""
         blinks, gaze, own = np.random.SeedSequence(seed).spawn(3)
         self._denoiser.reset()
+        self._mix.reset()
         self._blinks.reset(blinks)
         self._gaze.reset(gaze)
         self._rng = np.random.default_rng(own)
@@ -163,7 +164,7 @@ class MotionGenerator:
         """Where the eyes look in the head, degrees right and up, given how far the head itself has nodded and turned."""
         (right, up, _, _), (look_right, look_up) = ask.ramped, ask.look
         return (
-            _bounded((1 - HEAD_SHARE) * right + look_right - _STEADY * float(turned_deg[1]), EYE_LIMIT_DEG[0]),
+            _bounded((1 - HEAD_SHARE) * right + look_right + _STEADY * float(turned_deg[1]), EYE_LIMIT_DEG[0]),
             _bounded((1 - HEAD_SHARE) * up + look_up + _STEADY * float(turned_deg[0]), EYE_LIMIT_DEG[1]),
         )
 
@@ -176,7 +177,7 @@ class MotionGenerator:
         self._own_turn = pose[:2].copy()
         eyes = self._eyes(ask, np.degrees(self._own_turn))
         pose[0] -= math.radians(HEAD_SHARE * up)  # a positive turn about x nods down
-        pose[1] += math.radians(HEAD_SHARE * right)
+        pose[1] -= math.radians(HEAD_SHARE * right)  # and about y, down, to the left
         pose[5] -= log_distance
         rest = self._mix(state[POSE_SIZE:], features, gate) @ self._unlooking
         # Lids that blink obey the blink alone: what else moves them gives way as they shut.

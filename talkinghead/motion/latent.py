@@ -170,7 +170,7 @@ def _posterior_map(basis: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def pose_from_latent(rest: HeadPose, z_pose: np.ndarray) -> HeadPose:
     """The pose that ``z_pose`` (6,) tells, measured from a rest pose: rotation vector in the camera's axes (radians; x nods
-    down, y turns to the picture's right, z tilts clockwise), translation (face heights), log scale."""
+    down, y turns to the picture's left, z tilts clockwise), translation (face heights), log scale."""
     size_px = rest.scale_px
     return HeadPose(
         rotation_from_vector(z_pose[:3]) @ rest.rotation,

@@ -1,13 +1,14 @@
 """Lips out of two hands: the diffusion network's performance, and the mean course that the speech encoder hears.
 
 Generated lips have the life, the mean course has the surer timing, and it alone was taught to shut at every p, b and m: so the
-lips are a mixture of both, and the mean course's wholly where it says shut.
+lips are a mixture of both, and the mean course's wholly where it says shut. A slow gain brings a timid mixture to usual width.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from talkinghead.motion.articulation import Articulation
 from talkinghead.motion.denoiser import MotionScales
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.rest import LIP_PAIRS, gap_rows
@@ -30,6 +31,11 @@ class LipMix:
         self._gap_row = gap_rows(latent, LIP_PAIRS).mean(0).astype(np.float64)
         above, below = (list(side) for side in zip(*LIP_PAIRS, strict=True))
         self._rest_gap_fh = float((latent.mean[below, 1] - latent.mean[above, 1]).mean())
+        self._articulation = Articulation()
+
+    def reset(self) -> None:
+        """Before another voice."""
+        self._articulation.reset()
 
     def __call__(self, z_dyn: np.ndarray, features: np.ndarray, gate: float) -> np.ndarray:
         """Generated z_dyn (D,), and speech features (SPEECH_FEATURES,) with their gate; the lips at rest where the gate is 0."""
@@ -39,5 +45,7 @@ class LipMix:
         share = HEARD_SHARE + (1 - HEARD_SHARE) * shut
         # The features are gated already; the generated lips are gated here.
         mixed = z_dyn + self._lips @ (share * (HEARD_GAIN * heard - z_dyn) - (1 - share) * (1 - gate) * z_dyn)
+        gain = self._articulation.gain(float(self._gap_row @ mixed), gate)
+        mixed = mixed + (gain - 1) * (self._lips @ mixed)
         over_fh = max(0.0, self._rest_gap_fh + self._gap_row @ mixed - _TOUCH_FH)
         return mixed - _PRESS * shut * over_fh * self._shut

@@ -64,3 +64,10 @@ def vector_from_rotation(rotation: np.ndarray) -> np.ndarray:
     square = (r + np.eye(3)) / 2
     column = square[:, int(np.argmax(np.diag(square)))]
     return column / np.linalg.norm(column) * np.pi
+
+
+def facing_deg(turns: np.ndarray) -> np.ndarray:
+    """Where a head that faced the camera looks after rotation vectors (n, 3): degrees to the picture's right and up (n, 2)."""
+    ahead = np.array([rotation_from_vector(turn) @ (0.0, 0.0, -1.0) for turn in turns]).reshape(-1, 3)
+    right = np.arctan2(ahead[:, 0], -ahead[:, 2])
+    return np.degrees(np.stack([right, np.arctan2(-ahead[:, 1], np.hypot(ahead[:, 0], ahead[:, 2]))], 1))

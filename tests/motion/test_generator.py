@@ -15,6 +15,7 @@ from talkinghead.motion.denoiser import CONDITIONS, FLAGS, LASTING_SIZES, Motion
 from talkinghead.motion.eyes import EYE_LIMIT_DEG
 from talkinghead.motion.generator import HEAD_LIMIT, HEAD_SHARE, SETTLE_FRAMES, MotionGenerator
 from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, LatentModel, Latents
+from talkinghead.motion.pose import facing_deg
 from talkinghead.motion.rest import LIP_PAIRS, gap_rows
 from talkinghead.motion.style import Style
 from talkinghead.runtime.weights import model_path
@@ -82,7 +83,7 @@ def eyes_deg(latent: LatentModel, motion: Latents) -> np.ndarray:
 
 def head_deg(motion: Latents) -> np.ndarray:
     """The head's turn (n, 2), degrees right and up."""
-    return np.degrees(motion.z_pose[:, [1, 0]] * [1, -1])
+    return facing_deg(motion.z_pose[:, :3])
 
 
 def assert_same(a: Latents, b: Latents) -> None:
@@ -111,6 +112,7 @@ def test_seeds_repeat_and_differ(make: Make, latent: LatentModel) -> None:
     np.testing.assert_allclose(lips(latent, first), lips(latent, other), atol=0.004)
 
 
+@pytest.mark.usefixtures("plain_width")
 def test_frames_belong_to_the_speech_of_the_same_number(make: Make, latent: LatentModel) -> None:
     speech = talk(160)
     motion = everything(make(controls=Controls(blink_rate=0.0)), speech)
@@ -151,6 +153,12 @@ def test_silence_keeps_the_lips_still_and_the_rest_alive(make: Make, latent: Lat
     assert idle.z_pose[:, :3].std(0).min() > 0.002
     assert idle.z_dyn.std(0).mean() > 0.03  # the rest of the face goes on
     assert eyes_deg(latent, idle).std(0).min() > 0.5
+
+
+@pytest.fixture
+def plain_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lips as wide as they are generated."""
+    monkeypatch.setattr("talkinghead.motion.lips.Articulation.gain", lambda self, opening_fh, gate: 1.0)
 
 
 @pytest.fixture
@@ -275,6 +283,7 @@ def test_interrupt_rests_within_150_ms_and_without_a_jump(make: Make, latent: La
     np.testing.assert_allclose(after.z_pose[78:], going_on.z_pose[78:], atol=0.01)  # and is let go again
 
 
+@pytest.mark.usefixtures("plain_width")
 def test_an_interruption_keeps_frames_and_sound_in_step(make: Make, latent: LatentModel) -> None:
     generator, speech = make(controls=Controls(blink_rate=0.0)), talk(201, first=0, last=0)
     shown = generator.push(speech)

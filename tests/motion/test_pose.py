@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkinghead.motion.pose import HeadPose, rotation_from_vector, vector_from_rotation
+from talkinghead.motion.pose import HeadPose, facing_deg, rotation_from_vector, vector_from_rotation
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_apply_and_inverse() -> None:
     kept = placed.copy()
     pose.inverse(placed)
     assert np.array_equal(placed, kept)
+
+
+def test_where_a_turned_head_looks() -> None:
+    nose = rotation_from_vector(np.array((0.1, 0.3, 0.0))) @ (0, 0, -1.0)
+    assert nose[0] < 0 < nose[1]  # to the picture's left and down
+    assert np.allclose(facing_deg(np.array([(0, 0.3, 0), (0.1, 0, 0), (0, 0, 0.5)])), np.degrees([(-0.3, 0), (0, -0.1), (0, 0)]))

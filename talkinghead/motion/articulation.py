@@ -1,6 +1,7 @@
 """How wide a voice is spoken: a slow automatic gain on the lips.
 
-A network that does not know a voice well keeps the lips near their mean course, so that strangers would mumble. Over some seconds of
+A network that does not know a voice well keeps the lips near their mean course, so that strangers would mumble. Over some
+seconds of
 speech the width of the lips' opening is measured and brought up to what people usually show; clear, wide speech is left as it is.
 """
 
@@ -31,8 +32,8 @@ class Articulation:
         self._squares = self._weight * (_PRIOR_MEAN_FH**2 + USUAL_SD_FH**2)
 
     def gain(self, opening_fh: float, gate: float) -> float:
-        """The factor, 1 to LARGEST_GAIN, for a frame whose lips are ``opening_fh`` further open than at rest; ``gate`` 0 to 1 says how
-        far it is speech."""
+        """The factor, 1 to LARGEST_GAIN, for a frame whose lips are ``opening_fh`` further open than at rest; ``gate`` 0 to 1
+        says how far it is speech."""
         keep = 1 - gate * (1 - self._keep)
         self._weight = keep * self._weight + gate
         self._sum = keep * self._sum + gate * opening_fh

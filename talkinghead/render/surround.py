@@ -13,7 +13,10 @@ _RINGS = (1.07, 1.18)
 _GRID_FROM = 1.27
 _SKULL_DEPTH = 0.42  # face heights: where the outline of hair and skull lies behind the face centre
 _NECK_DEPTH = 0.22
+_RECESS = 0.2  # of the distance to the outline: how soon it recedes so far
 _INSET = 0.03  # face heights
+_STEEPEST = 1.5  # depth over width
+_RIM = (0.05, 0.13)  # face heights from the outline: depth is eased wholly, and no more
 _REACH = 0.16  # face heights: how far beyond the outline a moving jaw drags the skin along
 
 
@@ -24,10 +27,11 @@ def smoothstep(low: np.ndarray | float, high: np.ndarray | float, value: np.ndar
 
 
 def skin_inset(points: np.ndarray, pose: HeadPose) -> np.ndarray:
-    """How far skin points (468, 3) are drawn in, face heights, along the edge that a turned portrait hides.
+    """How far skin points (468, 3) are moved, face heights: inward along the edge that a turned portrait hides, forward along all
+    of the outline.
 
-    There the outline lies on hair or wall as often as on skin; a head that turns to the front would stretch a streak of
-    it over the cheek. Stretched skin looks better.
+    At a hidden edge the outline lies on hair or wall as often as on skin; a head that turns to the front would stretch a
+    streak of it over the cheek. Stretched skin looks better. For the forward part see `_eased`.
     """
     skin = points[:SKIN_POINTS].astype(np.float64)
     oval = list(OVAL)
@@ -45,8 +49,18 @@ def skin_inset(points: np.ndarray, pose: HeadPose) -> np.ndarray:
     # Less and less farther in, but never so much less that neighbours change places.
     length = _INSET * share * np.exp(-edge / (1.5 * _INSET * pose.scale_px))
     inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-6)
-    shift = np.concatenate((inward * length[:, None], np.zeros((len(skin), 1))), axis=1)
+    forward = _eased(skin, pose.scale_px) * (1.0 - smoothstep(*_RIM, edge / pose.scale_px))
+    shift = np.concatenate((inward * length[:, None], forward[:, None]), axis=1)
     return np.asarray(shift @ pose.rotation)
+
+
+def _eased(skin: np.ndarray, scale_px: float) -> np.ndarray:
+    """Depth (n,) to add to skin points (n, 3) px so that the face falls away nowhere steeper than `_STEEPEST`, face heights.
+
+    Where it is seen at a grazing angle a few pixels stand for much skin: a turn would make a ragged streak of them, or fold them.
+    """
+    distance = np.linalg.norm(skin[:, None, :2] - skin[None, :, :2], axis=2)
+    return np.asarray(((skin[None, :, 2] + _STEEPEST * distance).min(axis=1) - skin[:, 2]) / scale_px)
 
 
 class Surround:
@@ -105,14 +119,16 @@ class Surround:
         none = 2.6 - 0.2 * up - 0.5 * down
         weight = 1.0 - smoothstep(full, none, ratio)
         margin = np.minimum(self.source, self._size_px - 1 - self.source).min(axis=1)
-        return weight * smoothstep(0.06 * self._size_px, 0.16 * self._size_px, margin)
+        return weight * smoothstep(0.06 * self._size_px, 0.12 * self._size_px, margin)
 
     def _place(self, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """Canonical places (n, 3) with a depth that recedes from the outline of the face to that of the skull."""
         down = smoothstep(0.3, 0.9, np.sin(angle))
         near = np.interp(angle, self._angle, self._oval_z, period=2 * np.pi)
         far = np.maximum(_SKULL_DEPTH + (_NECK_DEPTH - _SKULL_DEPTH) * down, near)
-        z = near + (far - near) * (1 - np.exp(-(ratio - 1) / 0.2))
+        radius = np.interp(angle, self._angle, self._radius, period=2 * np.pi) / self._pose.scale_px
+        length = np.maximum(_RECESS, (far - near) / (_STEEPEST * radius))
+        z = near + (far - near) * (1 - np.exp(-(ratio - 1) / length))
         # Solve P = s R X + t for X with the wanted canonical z.
         r, s = self._pose.rotation, self._pose.scale_px
         flat = (self.source - self._pose.translation_px) / s - z[:, None] * r[:2, 2]

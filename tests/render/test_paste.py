@@ -63,3 +63,45 @@ def test_pasting_and_cropping_again_gives_the_frame() -> None:
     frame[150:350, 150:350] = cv2.GaussianBlur(frame[150:350, 160:360], (0, 0), 1.5)
     again = crop.extract(paster.paste(frame))
     assert np.abs(again[160:340, 160:340].astype(int) - frame[160:340, 160:340]).mean() < 2.5
+
+
+@pytest.mark.parametrize("step", [0.7, 1.0, 1.1, 1.37, 2.0, 3.0])
+@pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.71])
+def test_what_is_drawn_lands_where_the_crop_says(step: float, offset: float) -> None:
+    crop = Crop(30 + offset, 21 - offset, 512 * step)
+    side = int(512 * step) + 70
+    paster = Paster(np.full((side, side, 3), 60, np.uint8), crop)
+    y, x = np.mgrid[:512, :512]
+    blob = np.exp(-((x - 300) ** 2 + (y - 211) ** 2) / (2 * 9.0**2))
+    out = paster.paste(np.round(60 + 180 * blob[..., None].repeat(3, axis=2)).astype(np.uint8))
+    weight = out[..., 0].astype(float) - 60
+    assert weight.max() > 165
+    rows, columns = np.mgrid[:side, :side]
+    centre = np.array(((columns * weight).sum(), (rows * weight).sum())) / weight.sum()
+    assert centre == pytest.approx(crop.to_photo(np.array(((300, 211),)))[0], abs=0.12)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_a_change_at_the_very_edge_of_the_crop_is_pasted_without_a_seam(crop: Crop) -> None:
+    image = np.full((640, 720, 3), 100, np.uint8)
+    paster = Paster(image, crop)
+    frame = paster.still.copy()
+    ramp = np.clip((300 - np.arange(512)) / 100, 0, 1)  # no sharp edge: enlarging rings there
+    frame[:] = np.round(100 + 60 * np.outer(ramp, ramp))[..., None]
+    out = paster.paste(frame).astype(int)
+    assert out.max() <= 161 and out.min() >= 99
+    x0, y0 = (max(round(edge), 0) for edge in (crop.x, crop.y))
+    if crop.x > 0 and crop.y > 0:
+        assert np.abs(out[y0 - 2 : y0 + 2] - 100).max() <= 6 and np.abs(out[:, x0 - 2 : x0 + 2] - 100).max() <= 6
+
+
+def test_each_picture_belongs_to_its_taker() -> None:
+    paster = Paster(photo(), CROPS[0])
+    frame = paster.still.copy()
+    frame[100:300, 100:300] //= 2
+    first = paster.paste(frame)
+    kept = first.copy()
+    second = paster.paste(paster.still)
+    second[:] = 7
+    assert np.array_equal(first, kept)
+    assert np.array_equal(paster.paste(frame), kept)

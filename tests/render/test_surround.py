@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import synthetic_face as synthetic
+
+from talkinghead.motion.pose import HeadPose, rotation_from_vector
+from talkinghead.render.layout import OVAL, SKIN_POINTS
+from talkinghead.render.mesh import delaunay, signed_areas
+from talkinghead.render.surround import Surround, skin_inset
+
+POSE = synthetic.pose()
+TURNS = [(0, 20, 0), (0, -20, 0), (15, 0, 0), (-15, 0, 0), (0, 0, 20), (0, 0, -20)]
+
+
+def steep_face(canonical: np.ndarray, bend: float = 3.0) -> np.ndarray:
+    """A face that falls away at its outline ``bend`` times as steeply."""
+    deep = canonical.copy()
+    deep[:, 2] *= bend
+    return deep
+
+
+def turned(degrees: tuple[int, int, int]) -> HeadPose:
+    return HeadPose(rotation_from_vector(np.radians(degrees)), POSE.translation_px, POSE.scale_px)
+
+
+def eased(points: np.ndarray, pose: HeadPose) -> np.ndarray:
+    points = points.copy()
+    points[:SKIN_POINTS] += pose.scale_px * skin_inset(points, pose) @ pose.rotation.T
+    return points
+
+
+def test_a_frontal_portrait_is_moved_in_depth_alone(canonical: np.ndarray) -> None:
+    points = POSE.apply(steep_face(canonical))
+    moved = eased(points, POSE) - points
+    assert np.abs(moved[:, :2]).max() < 1e-9
+    assert moved[:, 2].min() < -5 and moved[:, 2].max() < 1e-9
+    assert np.abs(moved[[468, 473]]).max() == 0
+
+
+def test_only_the_outline_is_eased(canonical: np.ndarray) -> None:
+    points = POSE.apply(steep_face(canonical))
+    moved = np.abs(eased(points, POSE) - points)[:SKIN_POINTS, 2]
+    center = points[list(OVAL), :2].mean(axis=0)
+    near = np.linalg.norm(points[:SKIN_POINTS, :2] - center, axis=1) < 0.2 * POSE.scale_px
+    assert near.any() and moved[near].max() == 0
+
+
+def test_a_face_that_is_flat_enough_is_left_alone(canonical: np.ndarray) -> None:
+    points = POSE.apply(canonical * (1, 1, 0.5))
+    assert np.abs(eased(points, POSE) - points).max() < 1e-9
+
+
+@pytest.mark.parametrize("degrees", [(0, 20, 0), (0, -20, 0)])
+def test_the_outline_is_hardly_stretched_by_a_turn(canonical: np.ndarray, degrees: tuple[int, int, int]) -> None:
+    face = steep_face(canonical)
+    plain, pose = POSE.apply(face), turned(degrees)
+    inset = skin_inset(plain, POSE)
+
+    def widest(shift: np.ndarray) -> float:
+        """How many times as wide the turn makes the skin between the outline and what lies 0.03 face heights inside."""
+        before, after = POSE.apply(face[:SKIN_POINTS] + shift), pose.apply(face[:SKIN_POINTS] + shift)
+        rim = list(OVAL)
+        gap = np.linalg.norm(before[rim, None, :2] - before[None, :, :2], axis=2)
+        gap[gap < 4] = np.inf
+        near = gap.argmin(axis=1)
+        return float((np.linalg.norm((after[rim] - after[near])[:, :2], axis=1) / gap[np.arange(len(rim)), near]).max())
+
+    assert widest(inset) < 1.6 < widest(np.zeros_like(inset))
+
+
+def test_the_photo_s_own_pose_moves_nothing(canonical: np.ndarray) -> None:
+    points = POSE.apply(canonical)
+    around = Surround(points, POSE, 512)
+    places, depth = around.follow(points[list(OVAL)], POSE)
+    assert np.abs(places - around.source).max() < 1e-9
+    assert depth.shape == (len(places),)
+
+
+@pytest.mark.parametrize("degrees", TURNS)
+def test_turns_move_hair_smoothly_and_leave_the_border(canonical: np.ndarray, degrees: tuple[int, int, int]) -> None:
+    points = eased(POSE.apply(steep_face(canonical, 1.5)), POSE)
+    around = Surround(points, POSE, 512)
+    pose = turned(degrees)
+    driven = pose.apply(POSE.inverse(points))
+    places, _ = around.follow(driven[list(OVAL)], pose)
+    moved = np.linalg.norm(places - around.source, axis=1)
+    assert moved.max() > 8
+    border = (around.source < 16).any(axis=1) | (around.source > 495).any(axis=1)
+    assert moved[border].max() == 0
+    source = np.concatenate((points[list(OVAL), :2], around.source))
+    target = np.concatenate((driven[list(OVAL), :2], places))
+    triangles = delaunay(source)
+    # The ring's own inside is the face's, not the surround's.
+    triangles = triangles[(triangles >= len(OVAL)).any(axis=1)]
+    before, after = signed_areas(source, triangles), signed_areas(target, triangles)
+    assert (np.sign(before) * after > 0)[np.abs(before) > 20].all()  # nothing folds over

@@ -17,6 +17,8 @@ EYEBALL_RADIUS_FH = 0.072
 IRIS_AND_CORNERS = ((468, 33, 133), (473, 263, 362))
 
 _REFRACTORY_S = 0.7
+_FIRST_S = (0.1, 0.7)
+"""No blink so early: whoever is met has blinked some time ago, as at any other instant."""
 _DOUBLE_CHANCE = 0.08
 _DOUBLE_REFRACTORY_S = 0.15
 _FIXATION_S = (0.30, 0.9)  # the least, and the mean of what comes on top
@@ -45,7 +47,7 @@ class Blinks:
     def reset(self, seed: np.random.SeedSequence) -> None:
         self._rng = np.random.default_rng(seed)
         self._at = len(self._curve)
-        self._wait = int(self._rng.uniform(0.3, 2.0) * FRAME_RATE_HZ)
+        self._wait = int(self._rng.uniform(*_FIRST_S) * FRAME_RATE_HZ)
         self._depth = 1.0
 
     def step(self, rate: float) -> float:

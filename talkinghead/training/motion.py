@@ -22,11 +22,11 @@ from talkinghead.motion.latent import POSE_SIZE, LatentModel
 from talkinghead.motion.rest import LIP_PAIRS, gap_rows
 from talkinghead.motion.style import Style
 from talkinghead.nets.motion import MotionNet
+from talkinghead.training import motion_export
 from talkinghead.training.lip_space import LipLoss, lip_metric, rest_gaps
 from talkinghead.training.loop import Schedule, train
 from talkinghead.training.motion_bank import Act, Scales, Sequences, acts_of, silent_acts
 from talkinghead.training.motion_data import SOURCES, hold_out, load_clips
-from talkinghead.training.motion_export import export, save_weights
 from talkinghead.training.motion_state import Eyes
 from talkinghead.training.motion_try import tried
 from talkinghead.training.speech import load_weights, material
@@ -120,6 +120,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--stop", type=int, default=2250, help="stop at this step: people held out are followed less well after")
     parser.add_argument("--copies", type=int, default=6, help="disguises of the sound, those of `talkinghead train speech`")
     parser.add_argument("--predicts", choices=PREDICTS, default="x0")
+    parser.add_argument("--rate", type=float, default=6e-4, help="top learning rate")
+    parser.add_argument("--init", type=Path, help="weights to go on from, a motion.safetensors")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
     latent = LatentModel.load(args.models / "latent" / "latent.npz")
@@ -146,12 +148,13 @@ def main(argv: list[str]) -> None:
         return tried(net, numbers, hearing, latent, eyes, few)
 
     feed = batches([Sequences(copies, latent, scales, i) for i in range(2)])
-    schedule = Schedule(args.steps, rate=6e-4, checkpoint_s=300.0, stop=args.stop)
+    schedule = Schedule(args.steps, rate=args.rate, checkpoint_s=300.0, stop=args.stop)
     checkpoint = args.cache / "checkpoints" / f"{args.name}.pt"
-    net = train(MotionNet(), feed, loss_of(scales, latent, args.predicts), schedule, checkpoint, check)
+    begun = motion_export.load_weights(args.init) if args.init else MotionNet()
+    net = train(begun, feed, loss_of(scales, latent, args.predicts), schedule, checkpoint, check)
     assert isinstance(net, MotionNet)
     folder = args.models / "motion"
-    save_weights(net.cpu(), latent, folder / "motion.safetensors")
+    motion_export.save_weights(net.cpu(), latent, folder / "motion.safetensors")
     numbers.save(folder / "motion.npz")
-    export(folder)
+    motion_export.export(folder)
     print(f"wrote {folder / 'motion.safetensors'}, motion.npz and motion.onnx")

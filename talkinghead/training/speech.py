@@ -191,14 +191,18 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--latent", type=Path, default=Path("models/latent/latent.npz"))
     parser.add_argument("--name", default="speech", help="names the checkpoint")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="top learning rate")
     parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--init", type=Path, help="weights to go on from, a speech.safetensors")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
     latent = LatentModel.load(args.latent)
     clips = load_clips(args.shared, args.cache, latent, "train", SOURCES, audible=True)
     chosen, held = hold_out(clips)
     bank = material(args.shared, args.cache, latent, chosen, args.copies)
-    modes = lip_modes(latent, np.concatenate([c.z_dyn for i, c in enumerate(chosen) if c.source != "grid_s1" or i % 4 == 0]))
+    begun = load_weights(args.init) if args.init else None
+    some = [c.z_dyn for i, c in enumerate(chosen) if c.source != "grid_s1" or i % 4 == 0]
+    modes = begun[1] if begun else lip_modes(latent, np.concatenate(some))
     z_id = np.mean([c.z_id for c in chosen], 0)
     loss = LipLoss(latent, rest_gaps(latent, z_id))
     few = [c for i, c in enumerate(held) if c.source != "anchors" or i % 4 == 0]
@@ -209,10 +213,10 @@ def main(argv: list[str]) -> None:
         shut = closure_recall(latent, z_id, voices, lambda speech: features_of(net, speech.rows)[0][:, NECK:] @ modes)
         return f"{say(figures(latent, few, lambda clip: codes[clip.name]))} closures {shut:.2f}"
 
-    schedule = Schedule(args.steps, rate=1.5e-3, checkpoint_s=180.0)
+    schedule = Schedule(args.steps, rate=args.rate, checkpoint_s=180.0)
     feed = batches(bank, np.random.default_rng(0))
     checkpoint = args.cache / "checkpoints" / f"{args.name}.pt"
-    net = train(SpeechNet(), feed, loss_of(loss, torch.from_numpy(modes)), schedule, checkpoint, check)
+    net = train(begun[0] if begun else SpeechNet(), feed, loss_of(loss, torch.from_numpy(modes)), schedule, checkpoint, check)
     assert isinstance(net, SpeechNet)
     save_weights(net.cpu(), latent, modes, args.out / "speech.safetensors")
     export(args.out)

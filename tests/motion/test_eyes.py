@@ -61,3 +61,8 @@ def test_gaze_stays_by_its_target_in_fixations_and_quick_saccades(voice: float) 
     away = np.linalg.norm(look, axis=1) > 4
     assert 0.02 < away.mean() < 0.3
     assert speed.max() > 1.5
+
+
+def test_the_first_second_is_like_any_other() -> None:
+    early = np.mean([count(lids(1.0, 1.5 / 60, seed)) for seed in range(400)]) / 1.5 * 60
+    assert early == pytest.approx(15, abs=4)

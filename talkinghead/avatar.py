@@ -19,7 +19,7 @@ from talkinghead.motion.latent import LatentModel, Latents
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.motion.style import Style
 from talkinghead.portrait.portrait import FaceReader, Portrait
-from talkinghead.render.decoder import WarpDecoder
+from talkinghead.render.decoder import Decoder, DecoderEngines
 from talkinghead.render.paste import Paster
 from talkinghead.runtime.engine import load_engine
 from talkinghead.runtime.weights import model_path
@@ -44,7 +44,7 @@ class Frame:
 class Avatar:
     """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
 
-    def __init__(self, portrait: Portrait, latent: LatentModel, device: str = "cpu") -> None:
+    def __init__(self, portrait: Portrait, latent: LatentModel, device: str = "cpu", *, refine: bool = True) -> None:
         self.portrait = portrait
         self._latent = latent
         self._rest = resting_dynamics(latent, portrait.code)
@@ -52,16 +52,18 @@ class Avatar:
         self._motion_engine = load_engine(model_path("motion", "motion.onnx"), device)
         self._scales = MotionScales.load(model_path("motion", "motion.npz"))
         self._style = Style.load(model_path("motion", "style.npz"))
-        self._decoder = WarpDecoder(portrait.face, portrait.points, portrait.code.pose, latent.mean)
+        engines = DecoderEngines.load(device) if refine else None
+        self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, engines)
 
     @classmethod
-    def open(cls, photo: str | Path | np.ndarray, *, device: str = "cpu") -> Avatar:
-        """The avatar of the largest face in a photo: a path, or uint8 RGB (h, w, 3).
+    def open(cls, photo: str | Path | np.ndarray, *, device: str = "cpu", refine: bool = True) -> Avatar:
+        """The avatar of the largest face in a photo: a path, or uint8 RGB (h, w, 3). Without ``refine`` mouth and eyes are
+        only warped and painted, not drawn by the decoder's networks.
 
         Raises PortraitError when the photo cannot be used, EngineError when the networks cannot be run.
         """
         latent = LatentModel.load(model_path("latent", "latent.npz"))
-        return cls(FaceReader(latent, device).read(photo), latent, device)
+        return cls(FaceReader(latent, device).read(photo), latent, device, refine=refine)
 
     def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> Session:
         """A live session: push sound, take frames. ``full`` gives pictures of the whole photo's size."""
@@ -94,7 +96,7 @@ class Avatar:
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest."""
         points, pose = self._latent.draw(self.portrait.code, z_pose, self._rest + z_dyn)
-        return self._decoder.draw(points, pose)
+        return self._decoder.draw(points, pose, z_pose, z_dyn)
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""Whether the speech and motion networks are there, for tests that need them."""
+"""Whether the networks of speech, motion and decoder are there, for tests that need them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 from talkinghead.errors import EngineError
 from talkinghead.runtime.weights import model_path
 
-FILES = (("speech", "speech.onnx"), ("motion", "motion.onnx"), ("motion", "motion.npz"))
+DECODER = ("mouth_appearance.onnx", "mouth.onnx", "eye_appearance.onnx", "eye.onnx")
+FILES = (("speech", "speech.onnx"), ("motion", "motion.onnx"), ("motion", "motion.npz"), *(("decoder", name) for name in DECODER))
 
 
 def _found(*parts: str) -> bool:
@@ -17,4 +18,4 @@ def _found(*parts: str) -> bool:
         return False
 
 
-needs_networks = pytest.mark.skipif(not all(_found(*parts) for parts in FILES), reason="no speech and motion networks")
+needs_networks = pytest.mark.skipif(not all(_found(*parts) for parts in FILES), reason="networks are missing")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from talkinghead.constants import FRAME_RATE_HZ
 
-USUAL_SD_FH = 0.030
+USUAL_SD_FH = 0.033
 """Standard deviation of the opening in speech, face heights: what the gain aims at."""
 LARGEST_GAIN = 1.7
 _PRIOR_S = 1.5

@@ -14,7 +14,7 @@ from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.rest import LIP_PAIRS, gap_rows
 from talkinghead.speech.encoder import NECK
 
-HEARD_SHARE = 0.4
+HEARD_SHARE = 0.6
 """Of the lips, the mean course's share where they are open."""
 HEARD_GAIN = 1.1
 _SHUT_FH, _PARTED_FH = 0.006, 0.014
@@ -47,5 +47,7 @@ class LipMix:
         mixed = z_dyn + self._lips @ (share * (HEARD_GAIN * heard - z_dyn) - (1 - share) * (1 - gate) * z_dyn)
         gain = self._articulation.gain(float(self._gap_row @ mixed), gate)
         mixed = mixed + (gain - 1) * (self._lips @ mixed)
-        over_fh = max(0.0, self._rest_gap_fh + self._gap_row @ mixed - _TOUCH_FH)
-        return mixed - _PRESS * shut * over_fh * self._shut
+        gap_fh = self._rest_gap_fh + self._gap_row @ mixed
+        # Lips that are heard shut are pressed together; lips meet, and do not cross.
+        pressed_fh = max(0.0, gap_fh - _PRESS * shut * max(0.0, gap_fh - _TOUCH_FH))
+        return mixed + (pressed_fh - gap_fh) * self._shut

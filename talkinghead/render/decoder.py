@@ -1,143 +1,61 @@
-"""Decoder v1: the photo carried by a triangle mesh, with eyes and mouth interior as layers of their own."""
+"""The decoder: the warped photo, and over it what small networks draw round mouth and eyes."""
 
 from __future__ import annotations
 
-import cv2
+from dataclasses import dataclass
+
 import numpy as np
 
+from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
-from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeLayer, lash_points, uncross
-from talkinghead.render.layout import LOWER_LIP, OVAL, SKIN_POINTS, UPPER_LIP
-from talkinghead.render.mesh import Mesh, delaunay, signed_areas
-from talkinghead.render.mouth import MouthLayer
-from talkinghead.render.patch import Window
-from talkinghead.render.surround import Surround, skin_inset
-
-_EYES = (LEFT_EYE, RIGHT_EYE)
-_LID_OPEN = 0.035  # face heights: openings in the layout that is triangulated
-_LIPS_OPEN = 0.09
-_AROUND, _FACE = 0, 1
-_NO_MAP = np.empty(0, np.int16)  # both coordinates are in one map
+from talkinghead.render.refine import Refiner, Spot, code_mirror, eye_spots, motion_code, mouth_spots, patch_input
+from talkinghead.render.warp import WarpDecoder
+from talkinghead.runtime.engine import Engine, load_engine
+from talkinghead.runtime.weights import model_path
 
 
-def face_triangles(canonical: np.ndarray) -> np.ndarray:
-    """Triangles (t, 3) over the 468 skin points and 28 lash points of the mean face (478, 3), mouth and eyes open."""
-    shape = canonical.astype(np.float64).copy()
-    for eye in _EYES:
-        _part(shape, eye.upper, eye.lower, _LID_OPEN, 0.06)
-    _part(shape, UPPER_LIP, LOWER_LIP, _LIPS_OPEN, 0.25)
-    flat = np.concatenate((shape[:SKIN_POINTS], *(lash_points(shape, eye, 1.0) for eye in _EYES)))[:, :2]
-    triangles = delaunay(flat)
-    outline = flat[list(OVAL)].astype(np.float32)
-    middle = flat[triangles].mean(axis=1).astype(np.float32)
-    inside = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) >= 0 for x, y in middle]
-    triangles = triangles[np.array(inside)]
-    return triangles[np.abs(signed_areas(flat, triangles)) > 1e-7]
+@dataclass(frozen=True)
+class DecoderEngines:
+    """The decoder's networks: of each part its appearance (once a portrait) and its painter (every frame)."""
+
+    mouth_appearance: Engine
+    mouth: Engine
+    eye_appearance: Engine
+    eye: Engine
+
+    @classmethod
+    def load(cls, device: str = "cpu") -> DecoderEngines:
+        """The shipped ones; EngineError when they cannot be run."""
+        names = ("mouth_appearance", "mouth", "eye_appearance", "eye")
+        return cls(*(load_engine(model_path("decoder", f"{name}.onnx"), device) for name in names))
 
 
-def _part(shape: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...], height: float, reach: float) -> None:
-    """Widen an opening of ``shape`` (478, 3) by ``height``, in place; all above and below it gives way."""
-    middle = (shape[list(upper), :2] + shape[list(lower), :2]) / 2
-    across = np.interp(shape[:, 0], middle[:, 0], np.linspace(0, np.pi, len(upper)), left=0, right=np.pi)
-    below = shape[:, 1] - np.interp(shape[:, 0], middle[:, 0], middle[:, 1])
-    side = np.sign(below)
-    side[list(upper)], side[list(lower)] = -1.0, 1.0
-    shape[:, 1] += side * height / 2 * np.sin(across) ** 0.7 * np.exp(-np.abs(below) / reach)
-
-
-class WarpDecoder:
+class Decoder:
     """Draws frames of one portrait."""
 
-    def __init__(self, face: np.ndarray, points: np.ndarray, pose: HeadPose, canonical: np.ndarray) -> None:
-        """``face`` (512, 512, 3) uint8 RGB; ``points`` (478, 3) px in it; ``pose`` of the head in it.
+    def __init__(
+        self, face: np.ndarray, points: np.ndarray, pose: HeadPose, latent: LatentModel, engines: DecoderEngines | None = None
+    ) -> None:
+        """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone."""
+        self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean), code_mirror(latent)
+        rest = self._warp.driven(points, pose)
+        self._mouth = self._eyes = None
+        if engines is not None:
+            self._mouth = Refiner(engines.mouth_appearance, engines.mouth, patch_input(face, mouth_spots(rest)))
+            self._eyes = Refiner(engines.eye_appearance, engines.eye, patch_input(face, eye_spots(rest)))
 
-        ``canonical`` (478, 3) is the mean face in face heights; it says which points are neighbours.
-        """
-        self._face = np.ascontiguousarray(face)
-        size_px = face.shape[0]
-        points = np.array(points, np.float64)
-        self._inset = skin_inset(points, pose)
-        self._prepare(points, pose)
-        self._rest = points
-        self._surround = Surround(points, pose, size_px)
-        inner = face_triangles(canonical)
-        count = SKIN_POINTS + 14 * len(_EYES)
-        outer = self._outer_triangles(points, count)
-        layer = np.concatenate((np.full(len(outer), _AROUND), np.full(len(inner), _FACE)))
-        source, _ = self._vertices(points, pose)
-        self._mesh = Mesh(source, np.concatenate((outer, inner)), layer, size_px)
-        self._eyes = [EyeLayer(face, points, pose, eye) for eye in _EYES]
-        white = np.mean([eye.white_level for eye in self._eyes], axis=0)
-        self._mouth = MouthLayer(face, points, pose, white)
-        self._base, self._shut = self._face.copy(), self._face.copy()
-        for part in self._eyes:
-            part.fill_opening(self._base)
-            part.fill_lid(self._shut)
-        self._mouth.fill_opening(self._base)
-        y, x = np.mgrid[:size_px, :size_px].astype(np.float32)
-        self._grid = np.dstack((x, y))
-
-    def _outer_triangles(self, points: np.ndarray, offset: int) -> np.ndarray:
-        places = np.concatenate((points[list(OVAL), :2], self._surround.source))
-        numbers = np.concatenate((OVAL, offset + np.arange(len(self._surround.source))))
-        return numbers[delaunay(places)].astype(np.int32)
-
-    def _prepare(self, points: np.ndarray, pose: HeadPose) -> np.ndarray:
-        """Uncross lips and lids and draw the hidden edge in, in place; returns the gaps (11,) px between the lips."""
-        points[:SKIN_POINTS] += pose.scale_px * self._inset @ pose.rotation.T
-        for eye in _EYES:
-            uncross(points, eye.upper, eye.lower)
-        return uncross(points, UPPER_LIP, LOWER_LIP)
-
-    def _vertices(self, points: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
-        around, depth = self._surround.follow(points[list(OVAL)], pose)
-        lashes = [lash_points(points, eye, pose.scale_px) for eye in _EYES]
-        near = np.concatenate((points[:SKIN_POINTS], *lashes))
-        return np.concatenate((near[:, :2], around)), np.concatenate((near[:, 2], depth))
-
-    def draw(self, points: np.ndarray, pose: HeadPose) -> np.ndarray:
-        """The frame (512, 512, 3) uint8 RGB for driven points (478, 3) px and the driven pose."""
-        points = np.where(np.isfinite(points), points, self._rest).astype(np.float64)
-        gaps = np.maximum(self._prepare(points, pose) - self._mouth.rest_gap, 0.0)
-        target, depth = self._vertices(points, pose)
-        moved = self._mesh.displacement(target, depth)
-        out = self._face.copy()
-        if moved is None:
-            places = np.zeros((0, 0, 2), np.float32)
-            area = Window(0, 0, 0, 0)
-        else:
-            shift, corners = moved
-            area = Window(*corners)
-            places = shift + self._grid[area.slices]
-            out[area.slices] = self._sample(self._base, places)
-        for part in self._eyes:
-            window = part.window(points)
-            if not window.empty:
-                where = self._places(window, area, places)
-                lids, plain, shut = (self._sample(picture, where) for picture in (self._base, self._face, self._shut))
-                out[window.slices] = _to_bytes(part.draw(lids, plain, shut, window, points, pose))
-        window = self._mouth.window(points)
-        if not window.empty:
-            where = self._places(window, area, places)
-            lips, plain = self._sample(self._base, where), self._sample(self._face, where)
-            out[window.slices] = _to_bytes(self._mouth.draw(lips, plain, window, points, gaps, pose))
-        return out
-
-    def _places(self, window: Window, area: Window, places: np.ndarray) -> np.ndarray:
-        """Where each pixel of ``window`` comes from in the photo (h, w, 2)."""
-        where = self._grid[window.slices].copy()
-        y0, y1 = max(window.y0, area.y0), min(window.y1, area.y1)
-        x0, x1 = max(window.x0, area.x0), min(window.x1, area.x1)
-        if y1 > y0 and x1 > x0:
-            where[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = places[
-                y0 - area.y0 : y1 - area.y0, x0 - area.x0 : x1 - area.x0
-            ]
-        return where
-
-    @staticmethod
-    def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
-        return cv2.remap(picture, places, _NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    def draw(self, points: np.ndarray, pose: HeadPose, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
+        """The frame (512, 512, 3) uint8 RGB for driven points (478, 3) px and pose, which are those of ``z_pose`` (6,) from the
+        portrait's pose and ``z_dyn`` (D,) from its rest."""
+        driven = self._warp.driven(points, pose)
+        frame, code = self._warp.paint(driven), motion_code(z_pose, z_dyn)
+        if self._eyes is not None:  # that on the picture's right is drawn mirrored, with the mirror image's motion
+            _redraw(frame, eye_spots(driven), self._eyes, np.stack([code, code @ self._mirror]))
+        if self._mouth is not None:
+            _redraw(frame, mouth_spots(driven), self._mouth, code[None])
+        return frame
 
 
-def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+def _redraw(frame: np.ndarray, spots: list[Spot], refiner: Refiner, codes: np.ndarray) -> None:
+    for spot, change in zip(spots, refiner.change(patch_input(frame, spots), codes), strict=True):
+        spot.add(frame, change)

@@ -19,11 +19,26 @@ _LIP_SHARE = 0.95  # of the lower teeth's motion; the rest is the chin's
 _STRETCH = 1.7  # photographed teeth grow at most so much when the upper lip uncovers more of them
 
 
+def lip_outline(points: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """The opening (20, 2) px of points (478, 3): the facing edges, drawn together to ``gaps`` (11,) px where lips only touch."""
+    top, bottom = points[list(UPPER_LIP), :2], points[list(LOWER_LIP), :2]
+    full = np.linalg.norm(bottom - top, axis=1)
+    share = np.minimum(gaps / np.maximum(full, 1e-6), 1.0)[:, None]
+    middle = (top + bottom) / 2
+    top, bottom = middle + (top - middle) * share, middle + (bottom - middle) * share
+    return np.concatenate((top, bottom[-2:0:-1]))
+
+
 class MouthLayer:
     """Draws the mouth's interior over the warped picture."""
 
-    def __init__(self, face: np.ndarray, points: np.ndarray, pose: HeadPose, white: np.ndarray) -> None:
-        """``face`` (s, s, 3) uint8 RGB, its points (478, 3) px, its pose and the colour (3,) of the eye whites."""
+    def __init__(
+        self, face: np.ndarray, points: np.ndarray, pose: HeadPose, white: np.ndarray, *, photographed: bool = True
+    ) -> None:
+        """``face`` (s, s, 3) uint8 RGB, its points (478, 3) px, its pose and the colour (3,) of the eye whites.
+
+        Without ``photographed`` the interior of an open mouth is painted, as if the photo did not show it.
+        """
         self._pose, self._size_px = pose, face.shape[0]
         self._points = points.astype(np.float64)
         self._ring = self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
@@ -36,6 +51,8 @@ class MouthLayer:
         self._photo = self._photographed(patch) if float(gaps.max()) > _CLOSED_GAP * pose.scale_px else None
         self._open = self._photo is not None
         self._toothy = self._open and self._shows_teeth(patch, white)
+        if not photographed:
+            self._photo = None
         self.rest_gap: np.ndarray | float = 0.0 if self._open else gaps
 
     def fill_opening(self, base: np.ndarray) -> None:
@@ -127,7 +144,7 @@ class MouthLayer:
         lips = lips.astype(np.float32)
         skull, jaw = self._planes(points, pose)
         blend = 1.0
-        if self._open:
+        if self._photo is not None:
             expected = pose.apply(self._pose.inverse(self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])]))[:, :2]
             ring = points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
             blend = float(smoothstep(0.3, 2.5, np.abs(ring - expected).max()))
@@ -135,20 +152,11 @@ class MouthLayer:
                 return plain.astype(np.float32)
         elif float(gaps.max()) < 0.05:
             return lips
-        opening = cv2.GaussianBlur(cover(self._outline(points, gaps), window), (0, 0), 0.5)
+        opening = cv2.GaussianBlur(cover(lip_outline(points, gaps), window), (0, 0), 0.5)
         drawn = mix(lips, self._interior(skull, jaw, window, self._lift(points, skull)) * self._shade(opening), opening)
         if self._open:
             drawn *= self._seam(points, gaps, window)
         return mix(plain.astype(np.float32), drawn, np.full(window.shape, blend, np.float32))
-
-    def _outline(self, points: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-        """The opening (20, 2): the facing edges, drawn together where the lips only touch."""
-        top, bottom = points[list(UPPER_LIP), :2], points[list(LOWER_LIP), :2]
-        full = np.linalg.norm(bottom - top, axis=1)
-        share = np.minimum(gaps / np.maximum(full, 1e-6), 1.0)[:, None]
-        middle = (top + bottom) / 2
-        top, bottom = middle + (top - middle) * share, middle + (bottom - middle) * share
-        return np.concatenate((top, bottom[-2:0:-1]))
 
     def _planes(self, points: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
         """Plane maps (2, 3) photo to picture for what is fixed to the skull and to the jaw."""

@@ -1,4 +1,8 @@
-"""Networks to ONNX: opset 18, dynamic batch, weights stored as float16 (large matrices as int8) and widened when loaded."""
+"""Networks to ONNX: opset 18, dynamic batch, weights stored as float16 (large matrices as int8) and widened when loaded.
+
+Given inputs to calibrate by, convolutions are computed in int8 instead (QDQ format: ONNX QuantizeLinear and DequantizeLinear),
+but for the last one, whose steps would be seen.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,27 @@ _LARGE = 100_000
 """Matrices with as many elements become int8."""
 
 
-def export_onnx(net: nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str], outputs: list[str], path: Path) -> None:
-    """Write ``net`` beside and rename; the first axis of every input and output is the batch."""
+def export_onnx(
+    net: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    names: list[str],
+    outputs: list[str],
+    path: Path,
+    calibration: list[dict[str, np.ndarray]] | None = None,
+) -> None:
+    """Write ``net`` beside and rename; the first axis of every input and output is the batch. ``calibration``: inputs by name, by
+    whose ranges convolutions become int8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part.onnx")
     axes = {name: {0: "batch"} for name in [*names, *outputs]}
     torch.onnx.export(
         net, inputs, str(part), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
     )
+    if calibration is not None:
+        quantise(part, calibration)
     model = onnx.load(str(part))
-    shrink_weights(model)
+    if calibration is None:
+        shrink_weights(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(part))
     part.replace(path)
@@ -55,3 +70,31 @@ def shrink_weights(model: onnx.ModelProto) -> None:
     nodes = list(graph.node)
     del graph.node[:]
     graph.node.extend(widening + nodes)
+
+
+def quantise(path: Path, calibration: list[dict[str, np.ndarray]]) -> None:
+    """Make a file's convolutions int8, weights by channel, in place; those whose result is an output's pixels stay float32."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = iter(calibration)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self._left, None)
+
+    graph = onnx.load(str(path)).graph
+    seen = {name for node in graph.node if node.op_type == "DepthToSpace" for name in node.input}
+    last = [node.name for node in graph.node if node.op_type == "Conv" and set(node.output) & seen]
+    quantize_static(
+        str(path),
+        str(path),
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["Conv"],
+        nodes_to_exclude=last,
+        reduce_range=True,  # sums of two products overflow 16 bits on processors without VNNI
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import synthetic_face as synthetic
 
-from talkinghead.render.decoder import WarpDecoder
+from talkinghead.render.warp import WarpDecoder
 
 
 @pytest.fixture(scope="session")

@@ -1,154 +1,264 @@
+"""The decoder: the warp where the networks say nothing, their change in the patches alone. The shipped networks where they are
+there."""
+
 from __future__ import annotations
 
-import cv2
+from pathlib import Path
+
 import numpy as np
 import pytest
 import synthetic_face as synthetic
+from shipped import needs_networks
 
-from talkinghead.motion.pose import HeadPose, rotation_from_vector
-from talkinghead.render.decoder import WarpDecoder, face_triangles
-from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE
-from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
-from talkinghead.render.mesh import delaunay, signed_areas
+from talkinghead.avatar import Avatar
+from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.pose import HeadPose
+from talkinghead.motion.rest import resting_dynamics
+from talkinghead.render.decoder import Decoder, DecoderEngines
+from talkinghead.render.refine import CHANNELS, EYE_PX, MOUTH_PX, Spot, eye_spots, motion_code, mouth_spots, patch_input
+from talkinghead.render.warp import WarpDecoder
+from talkinghead.runtime.weights import model_path
 
 POSE = synthetic.pose()
+PHOTO = Path(__file__).resolve().parents[2] / "examples" / "data" / "portrait.jpg"
+LIGHTER = 0.1
 
 
-def turned(degrees: tuple[float, float, float], shift: tuple[float, float] = (0, 0), scale: float = 1.0) -> HeadPose:
-    rotation = rotation_from_vector(np.radians(degrees))
-    return HeadPose(rotation, POSE.translation_px + shift, POSE.scale_px * scale)
+class FakeAppearance:
+    """Features are the number of its photos."""
+
+    def __init__(self) -> None:
+        self.photos: list[np.ndarray] = []
+
+    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        self.photos.append(inputs["photo"])
+        return {"v2": np.full((len(inputs["photo"]), 1), len(self.photos), np.float32)}
 
 
-def interior(decoder: WarpDecoder, height: float, photo: np.ndarray) -> int:
-    """Pixels between the lips that are much darker than lips are."""
-    points = POSE.apply(synthetic.canonical_face(mouth_open=height))
-    frame = decoder.draw(points, POSE)
-    box = np.s_[int(215 + 233 * 0.37) : int(215 + 233 * 0.65), 216:296]
-    return int((frame[box].max(axis=2) < 110).sum())
+class FakePainter:
+    """Makes every patch lighter, by another amount each row."""
+
+    def __init__(self) -> None:
+        self.given: list[dict[str, np.ndarray]] = []
+
+    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        self.given.append(inputs)
+        count, _, height, width = inputs["patch"].shape
+        change = np.full((count, 3, height, width), LIGHTER, np.float32) * np.arange(1, count + 1)[:, None, None, None]
+        return {"change": change.astype(np.float32)}
 
 
-def test_standing_still_gives_the_photo(decoder: WarpDecoder, photo: np.ndarray, canonical: np.ndarray) -> None:
-    frame = decoder.draw(POSE.apply(canonical), POSE)
-    assert frame.dtype == np.uint8 and frame.shape == photo.shape
-    assert np.abs(frame.astype(int) - photo).max() <= 1
+class FakeEngines(DecoderEngines):
+    """All four."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeAppearance(), FakePainter(), FakeAppearance(), FakePainter())
 
 
-def test_drawing_leaves_its_input_and_earlier_frames_alone(decoder: WarpDecoder, canonical: np.ndarray) -> None:
-    pose = turned((0, 0.1, 0))
-    points = pose.apply(canonical)
-    before = points.copy()
-    first = decoder.draw(points, pose)
-    kept = first.copy()
-    decoder.draw(POSE.apply(canonical), POSE)
-    assert np.array_equal(points, before)
-    assert np.array_equal(first, kept)
-    assert np.array_equal(decoder.draw(points, pose), first)
+@pytest.fixture(scope="module")
+def latent(canonical: np.ndarray) -> LatentModel:
+    """z_dyn is a shift to the right and one down, in 0.01 face heights: the mirror image of the first is its opposite."""
+    modes = np.zeros((2, *canonical.shape), np.float32)
+    modes[0, :, 0] = modes[1, :, 1] = 0.01
+    return LatentModel(canonical.astype(np.float32), np.zeros_like(modes[:1]), modes, np.full(len(canonical), 1e4, np.float32))
 
 
-@pytest.mark.parametrize("degrees", [(0, 20, 0), (0, -20, 0), (15, 0, 0), (-15, 0, 0), (0, 0, 15)])
-def test_the_border_is_still_while_the_head_turns(
-    decoder: WarpDecoder, photo: np.ndarray, canonical: np.ndarray, degrees: tuple[float, float, float]
+Z_POSE, Z_DYN = np.array((0.02, 0.05, -0.03, 0, 0, 0)), np.array((1.5, -0.7))
+
+
+@pytest.fixture(scope="module")
+def talking(canonical: np.ndarray) -> tuple[np.ndarray, HeadPose]:
+    return POSE.apply(synthetic.canonical_face(mouth_open=0.08, lids=0.02)), POSE
+
+
+def decoder_of(photo: np.ndarray, canonical: np.ndarray, latent: LatentModel, engines: DecoderEngines | None) -> Decoder:
+    return Decoder(photo, POSE.apply(canonical), POSE, latent, engines)
+
+
+def spots_of(warp: WarpDecoder, points: np.ndarray, pose: HeadPose) -> list[Spot]:
+    """Both eyes, then the mouth."""
+    driven = warp.driven(points, pose)
+    return [*eye_spots(driven), *mouth_spots(driven)]
+
+
+def test_without_networks_it_is_the_warp(
+    photo: np.ndarray,
+    canonical: np.ndarray,
+    latent: LatentModel,
+    decoder: WarpDecoder,
+    talking: tuple[np.ndarray, HeadPose],
 ) -> None:
-    pose = turned(degrees, (6, -5), 1.04)
-    frame = decoder.draw(pose.apply(canonical), pose)
-    changed = (frame != photo).any(axis=2)
-    assert changed[150:350, 180:330].mean() > 0.05
-    edge = 16
-    changed[edge:-edge, edge:-edge] = False
-    assert not changed.any()
+    plain = decoder_of(photo, canonical, latent, None)
+    np.testing.assert_array_equal(plain.draw(*talking, Z_POSE, Z_DYN), decoder.draw(*talking))
 
 
-def test_hair_goes_with_the_head(decoder: WarpDecoder, photo: np.ndarray, canonical: np.ndarray) -> None:
-    pose = turned((0, 0, 0), (8, 0))
-    frame = decoder.draw(pose.apply(canonical), pose)
-    top = 110  # a row of hair above the forehead
-    assert np.array_equal(frame[top, 230:280], photo[top, 222:272])
+def test_networks_change_their_patches_and_nothing_else(
+    photo: np.ndarray,
+    canonical: np.ndarray,
+    latent: LatentModel,
+    decoder: WarpDecoder,
+    talking: tuple[np.ndarray, HeadPose],
+) -> None:
+    made = decoder_of(photo, canonical, latent, FakeEngines()).draw(*talking, Z_POSE, Z_DYN)
+    expected = decoder.draw(*talking).astype(int)
+    for spot, times in zip(spots_of(decoder, *talking), (1, 2, 1), strict=True):
+        expected[spot.window.slices] += round(times * 255 * LIGHTER + 1e-3)
+    off = made - np.clip(expected, 0, 255)
+    assert np.abs(off).max() <= 1  # halves are rounded
+    assert (made != decoder.draw(*talking)).any()
 
 
-def test_closed_lips_show_no_interior_and_opening_ones_more_and_more(decoder: WarpDecoder, photo: np.ndarray) -> None:
-    dark = [interior(decoder, height, photo) for height in (0.0, 0.04, 0.08, 0.12, 0.18)]
-    assert dark[0] == 0
-    assert all(a < b for a, b in zip(dark, dark[1:], strict=False))
+def test_networks_see_the_warp_and_the_right_eye_as_a_left_one(
+    photo: np.ndarray,
+    canonical: np.ndarray,
+    latent: LatentModel,
+    decoder: WarpDecoder,
+    talking: tuple[np.ndarray, HeadPose],
+) -> None:
+    engines = FakeEngines()
+    drawn = decoder_of(photo, canonical, latent, engines)
+    for _ in range(2):
+        drawn.draw(*talking, Z_POSE, Z_DYN)
+    mouth, eye = engines.mouth, engines.eye
+    assert isinstance(mouth, FakePainter) and isinstance(eye, FakePainter)
+    assert len(mouth.given) == len(eye.given) == 2
+    code = motion_code(Z_POSE, Z_DYN)
+    np.testing.assert_allclose(mouth.given[1]["code"], code[None])
+    np.testing.assert_allclose(eye.given[1]["code"], [code, code * [-1, 1, 1, -1, -1]], atol=1e-6)
+    *eyes, lips = spots_of(decoder, *talking)
+    frame = decoder.draw(*talking)
+    np.testing.assert_array_equal(eye.given[1]["patch"], patch_input(frame, eyes))
+    np.testing.assert_array_equal(mouth.given[1]["patch"], patch_input(frame, [lips]))
+    assert all(v.dtype == np.float32 for given in (*mouth.given, *eye.given) for v in given.values())
 
 
-def test_crossing_lips_look_closed(decoder: WarpDecoder, photo: np.ndarray, canonical: np.ndarray) -> None:
-    assert interior(decoder, -0.03, photo) == 0
+def test_appearances_are_of_the_photo_and_run_once(
+    photo: np.ndarray, canonical: np.ndarray, latent: LatentModel, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]
+) -> None:
+    engines = FakeEngines()
+    drawn = decoder_of(photo, canonical, latent, engines)
+    drawn.draw(*talking, Z_POSE, Z_DYN)
+    *eyes, lips = spots_of(decoder, POSE.apply(canonical), POSE)
+    for engine, spots, size in ((engines.mouth_appearance, [lips], MOUTH_PX), (engines.eye_appearance, eyes, EYE_PX)):
+        assert isinstance(engine, FakeAppearance)
+        (seen,) = engine.photos
+        assert seen.shape == (len(spots), CHANNELS, *size[::-1])
+        np.testing.assert_array_equal(seen, patch_input(photo, spots))
+    assert isinstance(engines.mouth, FakePainter)
+    assert engines.mouth.given[0]["v2"] == 1
 
 
-def test_an_open_photographed_mouth_closes(canonical: np.ndarray) -> None:
-    smiling = synthetic.canonical_face(mouth_open=0.09)
-    image = synthetic.picture(smiling)
-    points = POSE.apply(smiling)
-    ring = np.concatenate((points[list(UPPER_LIP), :2], points[list(LOWER_LIP[-2:0:-1]), :2]))
-    cv2.fillPoly(image, [np.round(ring).astype(np.int32)], (240, 240, 235))
-    decoder = WarpDecoder(image, points, POSE, canonical)
-    assert np.abs(decoder.draw(points, POSE).astype(int) - image).max() <= 1
-    frame = decoder.draw(POSE.apply(canonical), POSE)
-    box = np.s_[int(215 + 233 * 0.36) : int(215 + 233 * 0.49), 226:286]
-    assert (image[box].min(axis=2) > 200).sum() > 200
-    assert (frame[box].min(axis=2) > 200).sum() == 0
+def test_the_same_motion_gives_the_same_frame(
+    photo: np.ndarray, canonical: np.ndarray, latent: LatentModel, talking: tuple[np.ndarray, HeadPose]
+) -> None:
+    drawn = decoder_of(photo, canonical, latent, FakeEngines())
+    first = drawn.draw(*talking, Z_POSE, Z_DYN)
+    kept = first.copy()
+    other = drawn.draw(POSE.apply(canonical), POSE, 0 * Z_POSE, 0 * Z_DYN)
+    np.testing.assert_array_equal(first, kept)
+    assert (other != first).any()
+    np.testing.assert_array_equal(drawn.draw(*talking, Z_POSE, Z_DYN), first)
+    again = decoder_of(photo, canonical, latent, FakeEngines())
+    np.testing.assert_array_equal(again.draw(*talking, Z_POSE, Z_DYN), first)
 
 
-def test_a_blink_covers_the_eyes(decoder: WarpDecoder, photo: np.ndarray) -> None:
-    shut = synthetic.canonical_face(lids=0.0)
-    frame = decoder.draw(POSE.apply(shut), POSE)
-    for eye in (LEFT_EYE, RIGHT_EYE):
-        x, y = POSE.apply(shut)[eye.iris[0], :2].astype(int)
-        box = np.s_[y - 6 : y + 7, x - 14 : x + 15]
-        assert (photo[box].max(axis=2) < 60).sum() > 60  # the iris is there in the photo
-        assert (frame[box].max(axis=2) < 60).sum() == 0
-        assert (frame[box].min(axis=2) > 215).sum() == 0  # nor is any of the white
+@pytest.mark.parametrize("shift", [(-205, 0), (205, 150), (0, -200), (0, 190), (900, 900)])
+def test_a_face_at_the_edge_is_drawn_as_far_as_it_is_seen(
+    photo: np.ndarray,
+    canonical: np.ndarray,
+    latent: LatentModel,
+    decoder: WarpDecoder,
+    talking: tuple[np.ndarray, HeadPose],
+    shift: tuple[int, int],
+) -> None:
+    pose = HeadPose(POSE.rotation, POSE.translation_px + shift, POSE.scale_px)
+    points = talking[0] + (*shift, 0)
+    made = decoder_of(photo, canonical, latent, FakeEngines()).draw(points, pose, Z_POSE, Z_DYN)
+    plain, inside = decoder.draw(points, pose), np.zeros((512, 512), bool)
+    for spot in spots_of(decoder, points, pose):
+        window = spot.window
+        inside[max(window.y0, 0) : max(window.y1, 0), max(window.x0, 0) : max(window.x1, 0)] = True
+    changed = (made != plain).any(2)
+    assert not changed[~inside].any()
+    assert changed[inside].all() and inside.any() == (shift != (900, 900))
 
 
-def test_the_iris_follows_the_gaze(decoder: WarpDecoder, canonical: np.ndarray) -> None:
-    looking = canonical.copy()
-    looking[468:, 0] += 0.02
-    frame = decoder.draw(POSE.apply(looking), POSE)
-    for eye in (LEFT_EYE, RIGHT_EYE):
-        x, y = np.round(POSE.apply(canonical)[eye.iris[0], :2]).astype(int)
-        row = frame[y, x - 15 : x + 16].max(axis=1) < 90
-        assert np.flatnonzero(row).mean() - 15 == pytest.approx(0.02 * 233, abs=1.2)
+@pytest.mark.parametrize("shift", [(-150, 0), (150, 120), (0, -150)])
+def test_a_portrait_at_the_edge_can_be_drawn(
+    photo: np.ndarray, canonical: np.ndarray, latent: LatentModel, shift: tuple[int, int]
+) -> None:
+    pose = HeadPose(POSE.rotation, POSE.translation_px + shift, POSE.scale_px)
+    image = np.roll(photo, shift, (1, 0))
+    points = pose.apply(canonical)
+    drawn = Decoder(image, points, pose, latent, FakeEngines())
+    assert drawn.draw(points, pose, 0 * Z_POSE, 0 * Z_DYN).shape == image.shape
 
 
-def test_small_motion_changes_the_picture_little(decoder: WarpDecoder, canonical: np.ndarray) -> None:
-    frames = []
-    for k in range(12):
-        pose = turned((0.05 * k, 0.15 * k, 0.05 * k), (0.1 * k, 0))
-        frames.append(decoder.draw(pose.apply(synthetic.canonical_face(0.06 + 0.0008 * k)), pose).astype(int))
-    steps = [np.abs(b - a) for a, b in zip(frames, frames[1:], strict=False)]
-    assert max(float(step.mean()) for step in steps) < 2.0
-    assert max(float((step.max(axis=2) > 120).mean()) for step in steps) < 2e-4
+@pytest.fixture(scope="module")
+def pair() -> tuple[Avatar, Avatar]:
+    """One portrait with and without the decoder's networks."""
+    refined = Avatar.open(PHOTO)
+    return refined, Avatar(refined.portrait, LatentModel.load(model_path("latent", "latent.npz")), refine=False)
 
 
-@pytest.mark.parametrize("scale", [0.0, 0.05, 1.0, 30.0])
-def test_extreme_points_give_a_picture(decoder: WarpDecoder, canonical: np.ndarray, scale: float) -> None:
-    rng = np.random.default_rng(5)
-    points = POSE.apply(canonical + rng.normal(0, scale, canonical.shape))
-    frame = decoder.draw(points, turned((40, -60, 90), (300, -300), 0.3))
-    assert frame.shape == (512, 512, 3) and frame.dtype == np.uint8
+def avatar_spots(avatar: Avatar, z_pose: np.ndarray, z_dyn: np.ndarray) -> list[Spot]:
+    latent, face = LatentModel.load(model_path("latent", "latent.npz")), avatar.portrait
+    points, pose = latent.draw(face.code, z_pose, resting_dynamics(latent, face.code) + z_dyn)
+    return spots_of(WarpDecoder(face.face, face.points, face.code.pose, latent.mean), points, pose)
 
 
-def test_points_that_are_not_numbers_do_not_break_it(decoder: WarpDecoder, canonical: np.ndarray) -> None:
-    points = POSE.apply(canonical)
-    points[13] = np.nan
-    assert decoder.draw(points, POSE).shape == (512, 512, 3)
+@needs_networks
+def test_the_shipped_networks_draw_round_mouth_and_eyes_alone(pair: tuple[Avatar, Avatar]) -> None:
+    refined, plain = pair
+    z_dyn = np.random.default_rng(0).standard_normal(len(refined.portrait.z_dyn)).astype(np.float32)
+    z_pose = np.array((0.03, 0.08, 0.02, 0.01, 0, 0))
+    changed = (refined.draw(z_pose, z_dyn) != plain.draw(z_pose, z_dyn)).any(2)
+    inside = np.zeros_like(changed)
+    for spot in avatar_spots(refined, z_pose, z_dyn):
+        assert changed[spot.window.slices].mean() > 0.05
+        inside[spot.window.slices] = True
+    assert not changed[~inside].any()
 
 
-def test_triangles_cover_the_face_once_and_leave_no_edge_of_an_opening_out(canonical: np.ndarray) -> None:
-    triangles = face_triangles(canonical)
-    edges = {tuple(sorted((int(t[i]), int(t[i - 1])))) for t in triangles for i in range(3)}
-    rings = [UPPER_LIP, LOWER_LIP] + [ring for eye in (LEFT_EYE, RIGHT_EYE) for ring in (eye.upper, eye.lower)]
-    for ring in rings:
-        for pair in zip(ring, ring[1:], strict=False):
-            assert tuple(sorted(pair)) in edges
+@needs_networks
+def test_the_photos_own_motion_gives_nearly_the_photo(pair: tuple[Avatar, Avatar]) -> None:
+    refined, _ = pair
+    face = refined.portrait
+    rest = resting_dynamics(LatentModel.load(model_path("latent", "latent.npz")), face.code)
+    for z_dyn, kept in ((face.z_dyn - rest, 3), (0 * rest, 2)):  # at rest it closes its mouth: then the eyes alone stay
+        nothing = np.zeros(6), z_dyn
+        frame = refined.draw(*nothing).astype(int)
+        for spot in avatar_spots(refined, *nothing)[:kept]:
+            window = spot.window.slices
+            assert np.abs(frame[window] - face.face[window]).mean() < 6
 
 
-def test_delaunay_is_repeatable_and_fills_the_hull() -> None:
-    points = np.random.default_rng(0).uniform(0, 10, (60, 2))
-    corners = np.array(((0, 0), (10, 0), (0, 10), (10, 10)))
-    points = np.concatenate((points, corners))
-    first, second = delaunay(points), delaunay(points)
-    assert np.array_equal(first, second)
-    assert np.abs(signed_areas(points, first)).sum() / 2 == pytest.approx(
-        100, rel=0.02
-    )  # OpenCV 4 shaves thin slivers off the hull
+@needs_networks
+@pytest.mark.parametrize("part", ["mouth", "eye"])
+def test_the_shipped_int8_networks_are_those_of_the_weights(part: str, pair: tuple[Avatar, Avatar]) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    pytest.importorskip("safetensors")
+    from talkinghead.training.decoder import load_weights
+
+    net, engines = load_weights(part, model_path("decoder", f"{part}.safetensors")), DecoderEngines.load()
+    appearance, painter = getattr(engines, f"{part}_appearance"), getattr(engines, part)
+    rng, face = np.random.default_rng(0), pair[1].portrait
+    latent, cut = LatentModel.load(model_path("latent", "latent.npz")), mouth_spots if part == "mouth" else eye_spots
+    warp = WarpDecoder(face.face, face.points, face.code.pose, latent.mean)
+    photo = patch_input(face.face, cut(warp.driven(face.points, face.code.pose)))
+    features, errors = appearance.run(photo=photo), []
+    with torch.no_grad():
+        pyramid = net.appearance(torch.from_numpy(photo))
+    for name, level in zip(("v2", "v4", "v8"), pyramid, strict=True):
+        np.testing.assert_allclose(features[name], level.numpy(), atol=2e-3)
+    for _ in range(6):
+        z_dyn = 0.7 * rng.standard_normal(latent.size_dyn)
+        driven = warp.driven(*latent.draw(face.code, np.zeros(6), resting_dynamics(latent, face.code) + z_dyn))
+        patch = patch_input(warp.paint(driven), cut(driven))
+        code = np.repeat(motion_code(np.zeros(6), z_dyn)[None], len(patch), 0)
+        with torch.no_grad():
+            change = net.painter(torch.from_numpy(patch), torch.from_numpy(code), *pyramid).numpy()
+        assert np.abs(change).max() > 0.01
+        errors.append(((painter.run(patch=patch, code=code, **features)["change"] - change) ** 2).mean())
+    assert -10 * np.log10(np.mean(errors)) > 40

@@ -1,0 +1,178 @@
+"""The decoder's recipe: the loss falls, its judge learns, figures say what they should, and the export says what torch says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("safetensors")
+
+from decoder_shards import OFF, write_shard  # noqa: E402
+
+from talkinghead.motion.latent import LatentModel  # noqa: E402
+from talkinghead.nets.decoder import PARTS, PatchDecoder  # noqa: E402
+from talkinghead.render.refine import Refiner  # noqa: E402
+from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
+from talkinghead.runtime.weights import model_path  # noqa: E402
+from talkinghead.training.decoder import (  # noqa: E402
+    Features,
+    Loss,
+    batches,
+    differences,
+    export,
+    load_weights,
+    save_weights,
+    watch,
+)
+from talkinghead.training.decoder_bank import Bank, Batch  # noqa: E402
+
+FACE = model_path("face", "mouth.safetensors").parent
+
+
+@pytest.fixture(scope="module")
+def banks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bank]:
+    latent, folder = LatentModel.load(model_path("latent", "latent.npz")), tmp_path_factory.mktemp("pairs")
+    write_shard(folder / "hq" / "a.npz", "hq", 1.0, latent.size_dyn)
+    write_shard(folder / "hq" / "b.npz", "hq", 2.0, latent.size_dyn, held=True)
+    return {part: Bank(folder, part, latent) for part in PARTS}
+
+
+def learned(net: PatchDecoder, loss: Loss, batch: Batch, steps: int) -> list[float]:
+    """The loss of every step."""
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    course = []
+    for _ in range(steps):
+        total = loss(net, batch)
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        course.append(float(total.detach()))
+    return course
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_loss_falls(banks: dict[str, Bank], part: str) -> None:
+    torch.manual_seed(0)
+    course = learned(PatchDecoder(part, 8), Loss(part, FACE, 100), next(batches(banks[part], 3)), 15)
+    assert np.isfinite(course).all()
+    assert course[-1] < 0.8 * course[0]
+
+
+def test_a_perfect_picture_has_no_loss(banks: dict[str, Bank]) -> None:
+    batch = banks["mouth"].held(4)
+    right, loss = Right(batch), Loss("mouth", FACE, 100)
+    assert float(loss(right, batch)) == pytest.approx(0, abs=1e-4)
+    assert float(loss(PatchDecoder("mouth", 8), batch).detach()) > 0.1
+
+
+def test_the_opening_counts_for_more_and_soft_pairs_for_less(banks: dict[str, Bank]) -> None:
+    batch = banks["mouth"].held(1)
+    half = batch.patch.shape[3] // 2
+    totals = []
+    for side in (slice(0, half), slice(half, None)):  # left is covered
+        wrong = Right(batch)
+        wrong.change[..., side] = 0
+        totals.append(float(Loss("mouth", FACE, 100)(wrong, batch)))
+    assert totals[0] > 2 * totals[1]
+    light = Batch(batch.photo, batch.patch, batch.true, batch.code, 0.5 * batch.weight, batch.sharp, batch.kinds)
+    wrong = Right(batch)
+    wrong.change[:] = 0
+    assert float(Loss("mouth", FACE, 100)(wrong, light)) < float(Loss("mouth", FACE, 100)(wrong, batch))
+
+
+def test_the_judge_comes_late_and_learns(banks: dict[str, Bank]) -> None:
+    torch.manual_seed(0)
+    loss, net, batch = Loss("eye", FACE, 2), PatchDecoder("eye", 8), banks["eye"].draw(4)
+    start = [p.detach().clone() for p in loss._judge.parameters()]
+
+    def moved() -> bool:
+        return any((a != b).any() for a, b in zip(start, loss._judge.parameters(), strict=True))
+
+    learned(net, loss, batch, 2)
+    assert not moved()
+    course = learned(net, loss, batch, 3)
+    assert moved() and np.isfinite(course).all() and loss.step == 5
+
+
+def test_a_training_that_goes_on_keeps_its_judge_waiting_no_longer(banks: dict[str, Bank]) -> None:
+    loss = Loss("eye", FACE, 2, step=7)
+    before = next(iter(loss._judge.parameters())).detach().clone()
+    learned(PatchDecoder("eye", 8), loss, banks["eye"].draw(2), 1)
+    assert (next(iter(loss._judge.parameters())) != before).any()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_features_are_of_the_shipped_network_and_frozen(part: str) -> None:
+    from safetensors.torch import load_file
+
+    features = Features(part, FACE)
+    features.train()
+    assert not features.training and not any(p.requires_grad for p in features.parameters())
+    stored = load_file(str(FACE / f"{part}.safetensors"))["trunk.0.0.weight"].float()
+    assert torch.equal(next(features.near.parameters()), stored)
+    torch.manual_seed(0)
+    width_px, height_px, _ = PARTS[part]
+    patch = torch.rand(2, 3, height_px, width_px, requires_grad=True)
+    near, far = features(patch)
+    size_px = features.size_px
+    assert near.shape[2:] == (size_px[1] // 4, size_px[0] // 4) and far.shape[2:] == (size_px[1] // 8, size_px[0] // 8)
+    far.sum().backward()
+    assert patch.grad is not None and patch.grad.abs().sum() > 0
+
+
+def test_differences_see_edges_both_ways() -> None:
+    picture = torch.arange(12.0).reshape(1, 1, 3, 4)
+    across, down = differences(picture)
+    assert across.shape == (1, 1, 3, 3) and (across == 1).all()
+    assert down.shape == (1, 1, 2, 4) and (down == 4).all()
+
+
+class Right(torch.nn.Module):
+    """Knows the answer."""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__()
+        self.change = batch.true - batch.drawn
+
+    def forward(self, *_: torch.Tensor) -> torch.Tensor:
+        return self.change
+
+
+def test_figures_tell_nothing_done_from_all_done(banks: dict[str, Bank]) -> None:
+    bank = banks["mouth"]
+    check, batch = watch(bank), bank.held(192)
+    found = [re.fullmatch(r"hq L1 ([\d.]+) ([\d.]+) sharp ([\d.]+) \(([\d.]+)\);", check(net)) for net in
+             (PatchDecoder("mouth", 8), Right(batch))]  # fmt: skip
+    nothing, everything = ([float(x) for x in match.groups()] for match in found if match is not None)
+    assert nothing[0] == pytest.approx(0.9 * OFF, abs=1.5)  # the mean of the three colours
+    assert nothing[1] == 1 and nothing[2] == nothing[3]
+    assert everything[:2] == [0, 0] and everything[2] == 1
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_saved_loaded_and_exported_is_the_same_network(part: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = PatchDecoder(part, 8).eval()
+    for name, parameter in net.named_parameters():  # what starts at nought
+        if "out." in name or "film.2" in name or "second" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    save_weights(net, tmp_path / part / f"{part}.safetensors")
+    loaded = load_weights(part, tmp_path / part / f"{part}.safetensors")
+    assert loaded.width == 8 and not loaded.training
+    export(part, tmp_path / part)
+    appearance, painter = (OnnxEngine(tmp_path / part / f"{part}{kind}.onnx") for kind in ("_appearance", ""))
+    width_px, height_px, _ = PARTS[part]
+    for count in (1, 3):
+        photo, patch = torch.rand(2, count, 5, height_px, width_px)
+        code = torch.randn(count, net.examples()[1][1].shape[1])
+        with torch.no_grad():
+            change, true = loaded(photo, patch, code), net(photo, patch, code)
+        found = Refiner(appearance, painter, photo.numpy()).change(patch.numpy(), code.numpy())
+        np.testing.assert_allclose(found, change.numpy().transpose(0, 2, 3, 1), atol=2e-3)
+        assert (change - true).abs().max() < 0.01 * true.abs().max()
+        assert true.abs().max() > 0.1

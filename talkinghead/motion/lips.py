@@ -46,7 +46,7 @@ class LipMix:
         # The features are gated already; the generated lips are gated here.
         mixed = z_dyn + self._lips @ (share * (HEARD_GAIN * heard - z_dyn) - (1 - share) * (1 - gate) * z_dyn)
         gain = self._articulation.gain(float(self._gap_row @ mixed), gate)
-        mixed = mixed + (gain - 1) * (self._lips @ mixed)
+        mixed = mixed + (1 - shut) * (gain - 1) * (self._lips @ mixed)
         gap_fh = self._rest_gap_fh + self._gap_row @ mixed
         # Lips that are heard shut are pressed together; lips meet, and do not cross.
         pressed_fh = max(0.0, gap_fh - _PRESS * shut * max(0.0, gap_fh - _TOUCH_FH))

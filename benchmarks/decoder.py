@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +39,7 @@ from decoder_play import (
     test_clips,
     test_pairs,
 )
-from motion import plain, show
+from motion import run_sections, show
 from quality import identity_drift, load_scorer
 
 from talkinghead.constants import FRAME_RATE_HZ
@@ -262,14 +260,8 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     bench = Bench(args.shared, args.cache, args.limit, args.sets)
-    out: dict[str, Any] = {}
     try:
-        for name in args.only or SECTIONS:
-            start = time.perf_counter()
-            out[name] = SECTIONS[name](bench)
-            print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
-            if args.json:  # after each section, so that a stopped run leaves what it has
-                args.json.write_text(json.dumps(plain(out), indent=1))
+        run_sections(SECTIONS, args.only, bench, args.json, {})
     finally:
         bench.teacher.close()
 

@@ -12,7 +12,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,19 @@ def number(value: float) -> str:
     return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 4}f}"
 
 
+def run_sections(
+    sections: Mapping[str, Callable[[Any], Any]], only: list[str] | None, bench: Any, target: Path | None, out: dict[str, Any]
+) -> None:
+    """Measure all sections, or ``only`` some; ``out`` grows by each and is written as JSON to ``target`` after each, so that a
+    stopped run leaves what it has."""
+    for name in only or sections:
+        start = time.perf_counter()
+        out[name] = sections[name](bench)
+        print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
+        if target:
+            target.write_text(json.dumps(plain(out), indent=1))
+
+
 def plain(value: Any) -> Any:
     """For JSON: plain numbers of six digits, null for none."""
     if isinstance(value, dict):
@@ -210,13 +223,7 @@ def main() -> None:
     bench = Bench(args.shared, args.cache, args.minutes)
     counts = {name: len(clips) for name, clips in bench.sets().items()}
     print("clips: " + ", ".join(f"{name} {count}" for name, count in counts.items()), flush=True)
-    out: dict[str, Any] = {"clips": counts}
-    for name in args.only or SECTIONS:
-        start = time.perf_counter()
-        out[name] = SECTIONS[name](bench)
-        print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
-        if args.json:  # after each section, so that a stopped run leaves what it has
-            args.json.write_text(json.dumps(plain(out), indent=1))
+    run_sections(SECTIONS, args.only, bench, args.json, {"clips": counts})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How wide a voice is spoken: a slow automatic gain on the lips.
 
 A network that does not know a voice well keeps the lips near their mean course, so that strangers would mumble. Over some
-seconds of
-speech the width of the lips' opening is measured and brought up to what people usually show; clear, wide speech is left as it is.
+seconds of speech the width of the lips' opening is measured and brought up to what people usually show; clear, wide speech is
+left as it is.
 """
 
 from __future__ import annotations

@@ -63,6 +63,15 @@ def mirror_map(mean: np.ndarray) -> np.ndarray:
     return np.array([int(np.argmin(((mean - p) ** 2).sum(1))) for p in flipped])
 
 
+def mirror_dynamics(latent: LatentModel) -> np.ndarray:
+    """Matrix (D, D) that takes z_dyn to that of the mirrored face: ``matrix @ z_dyn``."""
+    size, twin = latent.size_dyn, mirror_map(latent.mean)
+    flat = latent.basis_dyn.reshape(size, -1).astype(np.float64)
+    mirrored = (latent.basis_dyn[:, twin] * np.array([-1, 1, 1])).reshape(size, -1).astype(np.float64)
+    weight = np.repeat(latent.precision.astype(np.float64), 3)
+    return np.linalg.solve((flat * weight) @ flat.T, (flat * weight) @ mirrored.T)
+
+
 @dataclass(frozen=True)
 class Latents:
     """A stretch of motion at 40 Hz: ``z_pose`` (n, 6) and ``z_dyn`` (n, D), float32."""

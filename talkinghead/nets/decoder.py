@@ -1,11 +1,9 @@
 """The decoder's networks: patches round mouth and eyes that are drawn once more over the warped photo.
 
 A small U-Net (Ronneberger et al. 2015) works at half the patch's resolution and below: its input is folded space-to-depth, its
-output
-unfolded by a pixel shuffle (Shi et al. 2016), so that no convolution runs at full size. It sees the warped patch, how much of
-each
-pixel the driven openings cover, the motion's code (which scales and shifts the deepest features: FiLM, Perez et al. 2018) and
-`V_app`, the appearance pyramid of the photo's own patch, computed once a portrait.
+output unfolded by a pixel shuffle (Shi et al. 2016), so that no convolution runs at full size. It sees the warped patch, how
+much of each pixel the driven openings cover, the motion's code (which scales and shifts the deepest features: FiLM, Perez et
+al. 2018) and `V_app`, the appearance pyramid of the photo's own patch, computed once a portrait.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkinghead.motion.latent import LatentModel, mirror_map
+from talkinghead.motion.latent import LatentModel, mirror_dynamics
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeIndex
 from talkinghead.render.layout import OUTER_LIPS
 from talkinghead.render.mouth import lip_outline
@@ -104,13 +104,9 @@ def motion_code(z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
 
 def code_mirror(latent: LatentModel) -> np.ndarray:
     """Matrix (D + 3, D + 3) float32: ``code @ matrix`` is the code of the mirror image."""
-    twins = mirror_map(latent.mean)
     size = latent.size_dyn
-    flat = latent.basis_dyn.reshape(size, -1).astype(np.float64)
-    mirrored = (latent.basis_dyn[:, twins] * np.array([-1, 1, 1])).reshape(size, -1).astype(np.float64)
-    weight = np.repeat(latent.precision.astype(np.float64), 3)
     matrix = np.diag([1.0] * size + [1.0, -1.0, -1.0])
-    matrix[:size, :size] = np.linalg.solve((flat * weight) @ flat.T, (flat * weight) @ mirrored.T).T
+    matrix[:size, :size] = mirror_dynamics(latent).T
     return matrix.astype(np.float32)
 
 

@@ -3,11 +3,9 @@
     talkinghead train decoder_data --shared SHARED --cache CACHE [--workers 2]
 
 A portrait and a target show one person: two frames of a clip (the sharp hq clips; some of GRID s1, marked soft), or the
-neutral and
-the smiling photo of the London set. The target is encoded with the portrait's identity and the portrait driven by its latents,
-as at
-run time. Stills with open mouths teach teeth: their interior is hidden from warp and appearance, and is to be drawn again.
-Pictures of the news anchors are not used. One ``.npz`` a source lies in CACHE/decoder.
+neutral and the smiling photo of the London set. The target is encoded with the portrait's identity and the portrait driven by
+its latents, as at run time. Stills with open mouths teach teeth: their interior is hidden from warp and appearance, and is to be
+drawn again. Pictures of the news anchors are not used. One ``.npz`` a source lies in CACHE/decoder.
 """
 
 from __future__ import annotations

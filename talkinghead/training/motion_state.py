@@ -10,7 +10,7 @@ from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.motion.controls import EMOTIONS
 from talkinghead.motion.denoiser import STATE
 from talkinghead.motion.eyes import looks_of
-from talkinghead.motion.latent import POSE_SIZE, LatentModel, mirror_map
+from talkinghead.motion.latent import POSE_SIZE, LatentModel, mirror_dynamics
 from talkinghead.motion.style import Style
 from talkinghead.training.latent import lid_gap, opening
 
@@ -99,11 +99,7 @@ def _faces(latent: LatentModel, z_dyn: np.ndarray) -> np.ndarray:
 
 def mirror(latent: LatentModel) -> np.ndarray:
     """Matrix (STATE, STATE) that mirrors a state."""
-    twin = mirror_map(latent.mean)
     matrix = np.zeros((STATE, STATE), np.float32)
     matrix[:POSE_SIZE, :POSE_SIZE] = np.diag([1, -1, -1, -1, 1, 1])
-    flat = latent.basis_dyn.reshape(latent.size_dyn, -1).astype(np.float64)
-    mirrored = (latent.basis_dyn[:, twin] * np.array([-1, 1, 1])).reshape(latent.size_dyn, -1).astype(np.float64)
-    weight = np.repeat(latent.precision.astype(np.float64), 3)
-    matrix[POSE_SIZE:, POSE_SIZE:] = np.linalg.solve((flat * weight) @ flat.T, (flat * weight) @ mirrored.T)
+    matrix[POSE_SIZE:, POSE_SIZE:] = mirror_dynamics(latent)
     return matrix

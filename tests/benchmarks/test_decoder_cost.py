@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def cost(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def cost(script: Callable[[str], ModuleType]) -> ModuleType:
     pytest.importorskip("onnxruntime")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("decoder_cost")
+    return script("decoder_cost")
 
 
 def test_stages_count_their_own_time(cost: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -15,13 +14,10 @@ from synthetic_face import canonical_face, picture, pose
 from talkinghead.constants import POINTS
 from talkinghead.motion.latent import LIPS, OUTER_LIPS
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("decoder_figures")
+def figures(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("decoder_figures")
 
 
 @pytest.fixture(scope="module")

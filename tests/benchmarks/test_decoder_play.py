@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,13 +19,10 @@ from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.portrait import Portrait
 from talkinghead.runtime.weights import model_path
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("decoder_play")
+def play(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("decoder_play")
 
 
 @pytest.fixture(scope="module")

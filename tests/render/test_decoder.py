@@ -3,6 +3,7 @@ there."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from talkinghead.runtime.weights import model_path
 POSE = synthetic.pose()
 PHOTO = Path(__file__).resolve().parents[2] / "examples" / "data" / "portrait.jpg"
 LIGHTER = 0.1
+Make = Callable[["FakeEngines | None"], Decoder]
 
 
 class FakeAppearance:
@@ -71,8 +73,10 @@ def talking(canonical: np.ndarray) -> tuple[np.ndarray, HeadPose]:
     return POSE.apply(synthetic.canonical_face(mouth_open=0.08, lids=0.02)), POSE
 
 
-def decoder_of(photo: np.ndarray, canonical: np.ndarray, latent: LatentModel, engines: DecoderEngines | None) -> Decoder:
-    return Decoder(photo, POSE.apply(canonical), POSE, latent, engines)
+@pytest.fixture(scope="module")
+def make(photo: np.ndarray, canonical: np.ndarray, latent: LatentModel) -> Make:
+    """A decoder of the synthetic face with given networks."""
+    return lambda engines: Decoder(photo, POSE.apply(canonical), POSE, latent, engines)
 
 
 def spots_of(warp: WarpDecoder, points: np.ndarray, pose: HeadPose) -> list[Spot]:
@@ -81,25 +85,15 @@ def spots_of(warp: WarpDecoder, points: np.ndarray, pose: HeadPose) -> list[Spot
     return [*eye_spots(driven), *mouth_spots(driven)]
 
 
-def test_without_networks_it_is_the_warp(
-    photo: np.ndarray,
-    canonical: np.ndarray,
-    latent: LatentModel,
-    decoder: WarpDecoder,
-    talking: tuple[np.ndarray, HeadPose],
-) -> None:
-    plain = decoder_of(photo, canonical, latent, None)
+def test_without_networks_it_is_the_warp(make: Make, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]) -> None:
+    plain = make(None)
     np.testing.assert_array_equal(plain.draw(*talking, Z_POSE, Z_DYN), decoder.draw(*talking))
 
 
 def test_networks_change_their_patches_and_nothing_else(
-    photo: np.ndarray,
-    canonical: np.ndarray,
-    latent: LatentModel,
-    decoder: WarpDecoder,
-    talking: tuple[np.ndarray, HeadPose],
+    make: Make, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]
 ) -> None:
-    made = decoder_of(photo, canonical, latent, FakeEngines()).draw(*talking, Z_POSE, Z_DYN)
+    made = make(FakeEngines()).draw(*talking, Z_POSE, Z_DYN)
     expected = decoder.draw(*talking).astype(int)
     for spot, times in zip(spots_of(decoder, *talking), (1, 2, 1), strict=True):
         expected[spot.window.slices] += round(times * 255 * LIGHTER + 1e-3)
@@ -109,14 +103,10 @@ def test_networks_change_their_patches_and_nothing_else(
 
 
 def test_networks_see_the_warp_and_the_right_eye_as_a_left_one(
-    photo: np.ndarray,
-    canonical: np.ndarray,
-    latent: LatentModel,
-    decoder: WarpDecoder,
-    talking: tuple[np.ndarray, HeadPose],
+    make: Make, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]
 ) -> None:
     engines = FakeEngines()
-    drawn = decoder_of(photo, canonical, latent, engines)
+    drawn = make(engines)
     for _ in range(2):
         drawn.draw(*talking, Z_POSE, Z_DYN)
     mouth, eye = engines.mouth, engines.eye
@@ -133,10 +123,10 @@ def test_networks_see_the_warp_and_the_right_eye_as_a_left_one(
 
 
 def test_appearances_are_of_the_photo_and_run_once(
-    photo: np.ndarray, canonical: np.ndarray, latent: LatentModel, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]
+    make: Make, photo: np.ndarray, canonical: np.ndarray, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]
 ) -> None:
     engines = FakeEngines()
-    drawn = decoder_of(photo, canonical, latent, engines)
+    drawn = make(engines)
     drawn.draw(*talking, Z_POSE, Z_DYN)
     *eyes, lips = spots_of(decoder, POSE.apply(canonical), POSE)
     for engine, spots, size in ((engines.mouth_appearance, [lips], MOUTH_PX), (engines.eye_appearance, eyes, EYE_PX)):
@@ -148,32 +138,25 @@ def test_appearances_are_of_the_photo_and_run_once(
     assert engines.mouth.given[0]["v2"] == 1
 
 
-def test_the_same_motion_gives_the_same_frame(
-    photo: np.ndarray, canonical: np.ndarray, latent: LatentModel, talking: tuple[np.ndarray, HeadPose]
-) -> None:
-    drawn = decoder_of(photo, canonical, latent, FakeEngines())
+def test_the_same_motion_gives_the_same_frame(make: Make, canonical: np.ndarray, talking: tuple[np.ndarray, HeadPose]) -> None:
+    drawn = make(FakeEngines())
     first = drawn.draw(*talking, Z_POSE, Z_DYN)
     kept = first.copy()
     other = drawn.draw(POSE.apply(canonical), POSE, 0 * Z_POSE, 0 * Z_DYN)
     np.testing.assert_array_equal(first, kept)
     assert (other != first).any()
     np.testing.assert_array_equal(drawn.draw(*talking, Z_POSE, Z_DYN), first)
-    again = decoder_of(photo, canonical, latent, FakeEngines())
+    again = make(FakeEngines())
     np.testing.assert_array_equal(again.draw(*talking, Z_POSE, Z_DYN), first)
 
 
 @pytest.mark.parametrize("shift", [(-205, 0), (205, 150), (0, -200), (0, 190), (900, 900)])
 def test_a_face_at_the_edge_is_drawn_as_far_as_it_is_seen(
-    photo: np.ndarray,
-    canonical: np.ndarray,
-    latent: LatentModel,
-    decoder: WarpDecoder,
-    talking: tuple[np.ndarray, HeadPose],
-    shift: tuple[int, int],
+    make: Make, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose], shift: tuple[int, int]
 ) -> None:
     pose = HeadPose(POSE.rotation, POSE.translation_px + shift, POSE.scale_px)
     points = talking[0] + (*shift, 0)
-    made = decoder_of(photo, canonical, latent, FakeEngines()).draw(points, pose, Z_POSE, Z_DYN)
+    made = make(FakeEngines()).draw(points, pose, Z_POSE, Z_DYN)
     plain, inside = decoder.draw(points, pose), np.zeros((512, 512), bool)
     for spot in spots_of(decoder, points, pose):
         window = spot.window

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from talkinghead.ahead import ahead
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkinghead.errors import SpeechError
 from talkinghead.motion.controls import Controls
@@ -27,6 +28,8 @@ from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
 
 _BLOCK = SAMPLE_RATE_HZ // 10
+_MOTIONS_AHEAD = 8
+"""Of a recording: motion and pictures are made side by side, on two cores."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,16 @@ class Frame:
     """
 
     image: np.ndarray
+    pts: float
+    audio: np.ndarray
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A frame that is not drawn yet: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest; pts and audio as the frame's."""
+
+    z_pose: np.ndarray
+    z_dyn: np.ndarray
     pts: float
     audio: np.ndarray
 
@@ -87,11 +100,9 @@ class Avatar:
         The same photo, sound, seed and controls give the same frames. There are as many frames as begin within the sound.
         """
         session = self.session(seed=seed, controls=controls, full=full)
-        for block in _blocks(audio):
-            session.push_audio(block, SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate)
-            yield from session.frames()
-        session.flush()
-        yield from session.frames()
+        rate = SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate
+        for motion in ahead(_motions(session, _blocks(audio), rate), _MOTIONS_AHEAD):
+            yield session.draw(motion)
 
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest."""
@@ -103,7 +114,7 @@ class Session:
     """One voice that moves one avatar. Frames come out in order on one clock that never resets.
 
     Sound becomes features when it is pushed, motion and pictures when they are taken: however much sound waits, an interruption
-    finds the motion where the last picture was.
+    finds the motion where the last picture was. Only `draw` may be called from another thread.
     """
 
     def __init__(self, avatar: Avatar, encoder: SpeechEncoder, generator: MotionGenerator, paster: Paster | None) -> None:
@@ -114,7 +125,7 @@ class Session:
         self._partial = np.zeros(0, np.float32)
         self._speech: deque[EncodedSpeech] = deque()
         self._motion: deque[tuple[np.ndarray, np.ndarray]] = deque()
-        self._drawn = 0
+        self._taken = 0
         self._ended = self._finished = False
         self._shown: Latents | None = None
 
@@ -140,16 +151,23 @@ class Session:
 
     def frames(self) -> Iterator[Frame]:
         """The frames that can be drawn now, each drawn when it is taken."""
+        for motion in self.motions():
+            yield self.draw(motion)
+
+    def motions(self) -> Iterator[Motion]:
+        """The same frames before they are drawn, for those who draw only some of them, or elsewhere."""
         while self._motion or self._move():
             z_pose, z_dyn = self._motion.popleft()
             self._shown = Latents(z_pose[None], z_dyn[None])
             sound = self._sound.popleft() if self._sound else np.zeros(SAMPLES_PER_FRAME, np.float32)
-            image = self._avatar.draw(z_pose, z_dyn)
-            if self._paster is not None:
-                image = self._paster.paste(image)
-            pts = self._drawn / FRAME_RATE_HZ
-            self._drawn += 1
-            yield Frame(image, pts, sound)
+            pts = self._taken / FRAME_RATE_HZ
+            self._taken += 1
+            yield Motion(z_pose, z_dyn, pts, sound)
+
+    def draw(self, motion: Motion) -> Frame:
+        """The picture of a motion of this session. Motions may be drawn in any order and in any thread, one at a time."""
+        image = self._avatar.draw(motion.z_pose, motion.z_dyn)
+        return Frame(image if self._paster is None else self._paster.paste(image), motion.pts, motion.audio)
 
     def flush(self) -> None:
         """The end of the sound: what waits for its look-ahead is finished as if silence followed. In a call push silence."""
@@ -161,14 +179,18 @@ class Session:
         self._heard(self._encoder.flush())
         self._ended = True
 
-    def interrupt(self) -> None:
-        """Stop speaking: sound and motion that wait are dropped, lips and head come to rest within 150 ms."""
+    def interrupt(self) -> int:
+        """Stop speaking: sound and motion that wait are dropped, lips and head come to rest within 150 ms.
+
+        Returns how many frames of sound already pushed are still to come, as silence: those that wait for look-ahead and hop.
+        """
         due = self._generator.interrupt(self._shown) + self._encoder.hush()
         self._motion.clear()
         self._sound = deque(np.zeros(SAMPLES_PER_FRAME, np.float32) for _ in range(due))
         self._partial = np.zeros(0, np.float32)
         self._speech.clear()
         self._resampler = None
+        return due
 
     def _hear(self, samples: np.ndarray) -> None:
         sound = np.concatenate([self._partial, samples])
@@ -202,6 +224,14 @@ class Session:
                 f"the rate changed from {self._rate} to {rate} Hz within a session: resample it first, or interrupt"
             )
         return self._resampler.resample_chunk(samples)
+
+
+def _motions(session: Session, blocks: Iterable[np.ndarray], rate: int) -> Iterator[Motion]:
+    for block in blocks:
+        session.push_audio(block, rate)
+        yield from session.motions()
+    session.flush()
+    yield from session.motions()
 
 
 def _blocks(audio: str | Path | np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -13,13 +13,14 @@ from talkinghead.render.layout import LOWER_LIP, OVAL, SKIN_POINTS, UPPER_LIP
 from talkinghead.render.mesh import Mesh, delaunay, signed_areas
 from talkinghead.render.mouth import MouthLayer
 from talkinghead.render.patch import Window
+from talkinghead.render.resample import FINE, FinePhoto
 from talkinghead.render.surround import Surround, skin_inset
 
 _EYES = (LEFT_EYE, RIGHT_EYE)
 _LID_OPEN = 0.035  # face heights: openings in the layout that is triangulated
 _LIPS_OPEN = 0.09
 _AROUND, _FACE = 0, 1
-_NO_MAP = np.empty(0, np.int16)  # both coordinates are in one map
+_STEPS = (4, 2)  # px between drawn displacements, by layer
 
 
 def face_triangles(canonical: np.ndarray) -> np.ndarray:
@@ -79,17 +80,18 @@ class WarpDecoder:
         outer = self._outer_triangles(points, count)
         layer = np.concatenate((np.full(len(outer), _AROUND), np.full(len(inner), _FACE)))
         source, _ = self._vertices(points, pose)
-        self._mesh = Mesh(source, np.concatenate((outer, inner)), layer, size_px)
+        self._mesh = Mesh(source, np.concatenate((outer, inner)), layer, size_px, _STEPS)
         self._eyes = [EyeLayer(face, points, pose, eye) for eye in _EYES]
         white = np.mean([eye.white_level for eye in self._eyes], axis=0)
         self._mouth = MouthLayer(face, points, pose, white, photographed=photographed)
-        self._base, self._shut = self._face.copy(), self._face.copy()
+        base, shut = self._face.copy(), self._face.copy()
         for part in self._eyes:
-            part.fill_opening(self._base)
-            part.fill_lid(self._shut)
-        self._mouth.fill_opening(self._base)
+            part.fill_opening(base)
+            part.fill_lid(shut)
+        self._mouth.fill_opening(base)
+        self._plain, self._base, self._shut = FinePhoto(self._face), FinePhoto(base), FinePhoto(shut)
         y, x = np.mgrid[:size_px, :size_px].astype(np.float32)
-        self._grid = np.dstack((x, y))
+        self._grid = FINE * np.dstack((x, y))
 
     def _outer_triangles(self, points: np.ndarray, offset: int) -> np.ndarray:
         places = np.concatenate((points[list(OVAL), :2], self._surround.source))
@@ -138,23 +140,23 @@ class WarpDecoder:
         else:
             shift, corners = moved
             area = Window(*corners)
-            places = shift + self._grid[area.slices]
-            out[area.slices] = self._sample(self._base, places)
+            places = np.asarray(cv2.scaleAdd(shift, FINE, self._grid[area.slices]))
+            out[area.slices] = self._base.sample(places)
         for part in self._eyes:
             window = part.window(points)
             if not window.empty:
                 where = self._places(window, area, places)
-                lids, plain, shut = (self._sample(picture, where) for picture in (self._base, self._face, self._shut))
+                lids, plain, shut = (photo.sample(where) for photo in (self._base, self._plain, self._shut))
                 out[window.slices] = _to_bytes(part.draw(lids, plain, shut, window, points, pose))
         window = self._mouth.window(points)
         if not window.empty:
             where = self._places(window, area, places)
-            lips, plain = self._sample(self._base, where), self._sample(self._face, where)
+            lips, plain = self._base.sample(where), self._plain.sample(where)
             out[window.slices] = _to_bytes(self._mouth.draw(lips, plain, window, points, gaps, pose))
         return out
 
     def _places(self, window: Window, area: Window, places: np.ndarray) -> np.ndarray:
-        """Where each pixel of ``window`` comes from in the photo (h, w, 2)."""
+        """Where each pixel of ``window`` comes from in the photo (h, w, 2), px times `FINE`."""
         where = self._grid[window.slices].copy()
         y0, y1 = max(window.y0, area.y0), min(window.y1, area.y1)
         x0, x1 = max(window.x0, area.x0), min(window.x1, area.x1)
@@ -163,10 +165,6 @@ class WarpDecoder:
                 y0 - area.y0 : y1 - area.y0, x0 - area.x0 : x1 - area.x0
             ]
         return where
-
-    @staticmethod
-    def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
-        return cv2.remap(picture, places, _NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _to_bytes(picture: np.ndarray) -> np.ndarray:

@@ -134,8 +134,8 @@ class _Canvas:
         table: np.ndarray,
         bare: bool,
     ) -> None:
-        """Draw triangles, ``corners`` (t, 3, 2) px in drawing order with ``table`` (10, t), over ``fine`` (h, w, 2), the rectangle
-        ``whole``; ``own`` is the rectangle of the triangles. ``bare``: there is nothing below."""
+        """Draw triangles, ``corners`` (t, 3, 2) px in drawing order with ``table`` (10, t), over ``fine`` (h, w, 2), that
+        rectangle of the picture ``whole``; ``own`` is that of the triangles. ``bare``: there is nothing below."""
         step = self._step
         x0, y0, x1, y1 = own
         if x1 <= x0 or y1 <= y0:

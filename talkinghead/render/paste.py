@@ -7,6 +7,7 @@ import numpy as np
 
 from talkinghead.constants import SIZE_PX
 from talkinghead.portrait.crop import Crop
+from talkinghead.render.resample import cubic_taps
 
 _FEATHER_PX = 14  # crop pixels along the border over which a change fades out
 _QUIET = 1  # grey levels: a smaller difference is rounding, the photo's own pixel is better
@@ -82,7 +83,7 @@ class Paster:
             patch = cv2.GaussianBlur(patch, (0, 0), 0.4 / self._scale)
         if max(abs(miss_x), abs(miss_y)) <= _MISS_PX:
             return patch
-        across, down = _cubic_taps(miss_x / self._scale), _cubic_taps(miss_y / self._scale)
+        across, down = cubic_taps(miss_x / self._scale), cubic_taps(miss_y / self._scale)
         return np.asarray(cv2.sepFilter2D(patch, cv2.CV_8U, across, down, borderType=cv2.BORDER_REPLICATE))
 
     def _blend(self, out: np.ndarray, patch: np.ndarray, share: np.ndarray, left: int, top: int) -> None:
@@ -119,12 +120,3 @@ class Paster:
 def _any_channel(masks: np.ndarray) -> np.ndarray:
     """255 where one of three masks (h, w, 3) of 0 and 255 is: their grey is never 0 there. Far quicker than taking them apart."""
     return cv2.threshold(cv2.cvtColor(masks, cv2.COLOR_RGB2GRAY), 0, 255, cv2.THRESH_BINARY)[1]
-
-
-def _cubic_taps(shift: float) -> np.ndarray:
-    """Filter (n,) that samples ``shift`` pixels on, by cubic convolution (Keys 1981) with a = -0.5."""
-    reach = int(np.ceil(abs(shift))) + 1
-    t = np.abs(np.arange(-reach, reach + 1) - shift)
-    near, far = (1.5 * t - 2.5) * t * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
-    taps = np.where(t < 1, near, np.where(t < 2, far, 0.0))
-    return np.asarray(taps / taps.sum(), np.float32)

@@ -1,14 +1,15 @@
 """Patches round mouth and eyes that small networks draw once more over the warped picture.
 
-The warp moves what the photo shows; what it cannot show (teeth, tongue, lip corners, lids that close) is learned. A patch lies
-at whole pixels, so that nothing is resampled, and the change to it fades out before its border. Both eyes go through one network:
-that on the picture's right is mirrored.
+The warp moves what the photo shows; what it cannot show (teeth, tongue, lip corners, lids that close) is learned. A patch
+goes with the face in fractions of a pixel, so that nothing jumps, and the change to it fades out before its border. Both eyes go
+through one network: that on the picture's right is mirrored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from talkinghead.motion.latent import LatentModel, mirror_dynamics
@@ -16,6 +17,7 @@ from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeIndex
 from talkinghead.render.layout import OUTER_LIPS
 from talkinghead.render.mouth import lip_outline
 from talkinghead.render.patch import Window, cover
+from talkinghead.render.resample import cubic_taps
 from talkinghead.render.warp import Driven
 from talkinghead.runtime.engine import Engine
 
@@ -24,6 +26,7 @@ MOUTH_PX = (128, 128)
 EYE_PX = (80, 64)
 CHANNELS = 5
 """RGB and how much of each pixel two outlines cover: lip opening and lips, or lid opening and iris."""
+_TAPS_REACH_PX = 2
 _TURN_GAIN = 5.0
 _TURN = 3
 _DISC = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], 1)
@@ -31,25 +34,30 @@ _DISC = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a patch lies: ``window`` may reach past the picture; ``mirrored`` left to right; two outlines (n, 2) px."""
+    """Where a patch lies: ``window`` may reach past the picture; ``mirrored`` left to right; two outlines (n, 2) px; ``shift``:
+    how much farther right and down the patch lies than the window, within half a pixel."""
 
     window: Window
     mirrored: bool
     outlines: tuple[np.ndarray, np.ndarray]
+    shift: tuple[float, float] = (0.0, 0.0)
 
     def cut(self, frame: np.ndarray) -> np.ndarray:
         """The patch (h, w, 3) of a frame (s, s, 3), the frame's border repeated outside."""
-        w, size = self.window, frame.shape[0]
-        if w.x0 >= 0 and w.y0 >= 0 and w.x1 <= size and w.y1 <= size:
-            patch = frame[w.slices]
+        w, size, more = self.window, frame.shape[0], _TAPS_REACH_PX if any(self.shift) else 0
+        x0, y0, x1, y1 = w.x0 - more, w.y0 - more, w.x1 + more, w.y1 + more
+        if x0 >= 0 and y0 >= 0 and x1 <= size and y1 <= size:
+            patch = frame[y0:y1, x0:x1]
         else:
-            rows, columns = (np.clip(np.arange(a, b), 0, size - 1) for a, b in ((w.y0, w.y1), (w.x0, w.x1)))
+            rows, columns = (np.clip(np.arange(a, b), 0, size - 1) for a, b in ((y0, y1), (x0, x1)))
             patch = frame[rows[:, None], columns[None]]
+        if more:
+            patch = _shifted(patch, self.shift)[more:-more, more:-more]
         return patch[:, ::-1] if self.mirrored else patch
 
     def covers(self) -> np.ndarray:
         """How much of each pixel the outlines cover (2, h, w) float32 in 0..1."""
-        out = np.stack([cover(outline, self.window) for outline in self.outlines])
+        out = np.stack([cover(outline - self.shift, self.window) for outline in self.outlines])
         return out[:, :, ::-1] if self.mirrored else out
 
     def add(self, frame: np.ndarray, change: np.ndarray) -> None:
@@ -58,20 +66,31 @@ class Spot:
         x0, y0, x1, y1 = max(w.x0, 0), max(w.y0, 0), min(w.x1, size), min(w.y1, size)
         if x1 <= x0 or y1 <= y0:
             return
-        part = (change[:, ::-1] if self.mirrored else change)[y0 - w.y0 : y1 - w.y0, x0 - w.x0 : x1 - w.x0]
+        part = change[:, ::-1] if self.mirrored else change
+        if any(self.shift):
+            part = _shifted(part, (-self.shift[0], -self.shift[1]))
+        part = part[y0 - w.y0 : y1 - w.y0, x0 - w.x0 : x1 - w.x0]
         frame[y0:y1, x0:x1] = np.clip(np.rint(frame[y0:y1, x0:x1] + 255 * part), 0, 255).astype(np.uint8)
 
 
-def _window(middle: np.ndarray, size_px: tuple[int, int]) -> Window:
+def _shifted(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
+    """What lies so many pixels right and down in a picture (h, w, 3); its border is repeated."""
+    across, down = (cubic_taps(part) for part in shift)
+    return np.asarray(cv2.sepFilter2D(picture, -1, across, down, borderType=cv2.BORDER_REPLICATE))
+
+
+def _spot(middle: np.ndarray, size_px: tuple[int, int], mirrored: bool, outlines: tuple[np.ndarray, np.ndarray]) -> Spot:
     # Far outside the picture it does not matter where.
-    x, y = np.round(np.clip(middle, -4096, 4096) - np.array(size_px) / 2).astype(int)
-    return Window(int(x), int(y), int(x) + size_px[0], int(y) + size_px[1])
+    corner = np.clip(middle, -4096, 4096) - np.array(size_px) / 2
+    x, y = np.round(corner).astype(int).tolist()
+    window = Window(x, y, x + size_px[0], y + size_px[1])
+    return Spot(window, mirrored, outlines, (float(corner[0] - x), float(corner[1] - y)))
 
 
 def mouth_spots(driven: Driven) -> list[Spot]:
     """The one patch round the mouth of a driven face."""
     lips = driven.points[list(OUTER_LIPS), :2]
-    return [Spot(_window(lips.mean(axis=0), MOUTH_PX), False, (lip_outline(driven.points, driven.gaps), lips))]
+    return [_spot(lips.mean(axis=0), MOUTH_PX, False, (lip_outline(driven.points, driven.gaps), lips))]
 
 
 def eye_spots(driven: Driven) -> list[Spot]:
@@ -84,7 +103,7 @@ def _eye_spot(points: np.ndarray, eye: EyeIndex, mirrored: bool) -> Spot:
     iris, rim = points[eye.iris[0]], points[list(eye.iris[1:])]
     disc = iris + _DISC * float(np.linalg.norm(rim - iris, axis=1).mean())
     corners = points[[eye.upper[0], eye.upper[-1]]].mean(axis=0)  # they stay when the lids move
-    return Spot(_window(corners, EYE_PX), mirrored, (lids, disc))
+    return _spot(corners, EYE_PX, mirrored, (lids, disc))
 
 
 def patch_input(frame: np.ndarray, spots: list[Spot]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Photos sampled between their pixels, as sharply as by cubic convolution and at half its cost."""
+"""Photos sampled between their pixels, as sharply as by cubic convolution at half its cost; shifts by parts of a pixel."""
 
 from __future__ import annotations
 
@@ -41,3 +41,12 @@ def _interleaved(even: np.ndarray, odd: np.ndarray, axis: int) -> np.ndarray:
     shape = list(even.shape)
     shape[axis] *= 2
     return np.stack((even, odd), axis=axis + 1).reshape(shape)
+
+
+def cubic_taps(shift: float) -> np.ndarray:
+    """Filter (n,) that samples ``shift`` pixels on, by cubic convolution (Keys 1981) with a = -0.5."""
+    reach = int(np.ceil(abs(shift))) + 1
+    t = np.abs(np.arange(-reach, reach + 1) - shift)
+    near, far = (1.5 * t - 2.5) * t * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
+    taps = np.where(t < 1, near, np.where(t < 2, far, 0.0))
+    return np.asarray(taps / taps.sum(), np.float32)

@@ -81,7 +81,7 @@ def _shifted(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
 
 def _spot(middle: np.ndarray, size_px: tuple[int, int], mirrored: bool, outlines: tuple[np.ndarray, np.ndarray]) -> Spot:
     # Far outside the picture it does not matter where.
-    corner = np.clip(middle, -4096, 4096) - np.array(size_px) / 2
+    corner = np.clip(middle, -4096, 4096) - (np.array(size_px) - 1) / 2  # the same mirrored
     x, y = np.round(corner).astype(int).tolist()
     window = Window(x, y, x + size_px[0], y + size_px[1])
     return Spot(window, mirrored, outlines, (float(corner[0] - x), float(corner[1] - y)))

@@ -9,9 +9,13 @@ import numpy as np
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render.refine import Refiner, Spot, code_mirror, eye_spots, motion_code, mouth_spots, patch_input
+from talkinghead.render.softness import soften, softness_px
 from talkinghead.render.warp import WarpDecoder
 from talkinghead.runtime.engine import Engine, load_engine
 from talkinghead.runtime.weights import model_path
+
+_EYES_SOFTER = 0.5
+"""Of the photo's softness: open eyes are mostly the photo's own, and as soft as it is (chosen on people of `train`)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Decoder:
         """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone."""
         self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean), code_mirror(latent)
         rest = self._warp.driven(points, pose)
+        self._soft_px = softness_px(face, points)
         self._mouth = self._eyes = None
         if engines is not None:
             self._mouth = Refiner(engines.mouth_appearance, engines.mouth, patch_input(face, mouth_spots(rest)))
@@ -50,12 +55,17 @@ class Decoder:
         driven = self._warp.driven(points, pose)
         frame, code = self._warp.paint(driven), motion_code(z_pose, z_dyn)
         if self._eyes is not None:  # that on the picture's right is drawn mirrored, with the mirror image's motion
-            _redraw(frame, eye_spots(driven), self._eyes, np.stack([code, code @ self._mirror]))
+            codes = np.stack([code, code @ self._mirror])
+            self._redraw(frame, eye_spots(driven), self._eyes, codes, _EYES_SOFTER * self._soft_px)
         if self._mouth is not None:
-            _redraw(frame, mouth_spots(driven), self._mouth, code[None])
+            self._redraw(frame, mouth_spots(driven), self._mouth, code[None], self._soft_px)
         return frame
 
-
-def _redraw(frame: np.ndarray, spots: list[Spot], refiner: Refiner, codes: np.ndarray) -> None:
-    for spot, change in zip(spots, refiner.change(patch_input(frame, spots), codes), strict=True):
-        spot.add(frame, change)
+    @staticmethod
+    def _redraw(frame: np.ndarray, spots: list[Spot], refiner: Refiner, codes: np.ndarray, soft_px: float) -> None:
+        given = patch_input(frame, spots)
+        for spot, seen, change in zip(spots, given, refiner.change(given, codes), strict=True):
+            spot.add(frame, change)
+            if soft_px > 0:
+                opening = seen[3, :, ::-1] if spot.mirrored else seen[3]
+                soften(frame, spot.window, np.ascontiguousarray(opening), soft_px)

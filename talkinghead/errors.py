@@ -19,3 +19,11 @@ class OutputError(TalkingHeadError):
 
 class EngineError(TalkingHeadError):
     """A network cannot be run: no runtime installed, unknown device, weights missing or damaged."""
+
+
+class VoiceError(TalkingHeadError):
+    """Text cannot be spoken: no voice installed, no voice for the language, text empty or too long."""
+
+
+class DeviceError(TalkingHeadError):
+    """A microphone, loudspeaker, window or virtual camera cannot be used: not there, driver missing, busy."""

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from talkinghead.portrait.header import Header, read_header
 MAX_SIDE_PX = 12_000
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
+UPLOAD_KINDS = ("JPEG", "PNG", "WebP")
+"""What browsers and phones send."""
 _BACKDROP = 216
 """Grey level behind transparent parts: light, as the edge pixels of most cut-out portraits are."""
 
@@ -28,17 +30,41 @@ def load_photo(path: str | Path, *, max_side_px: int = 4096) -> np.ndarray:
     """
     path = Path(path)
     data = _read(path)
-    header = read_header(data)
-    if header is not None:
-        _check_size(path, header.width, header.height)
-        if not header.whole:
-            raise PortraitError(f"{path} is damaged or cut off: copy or download the picture again")
+    header = _checked_header(data, path, MAX_PIXELS)
     pixels = _decode_opencv(data, header) if header is not None else None
     if pixels is None:
         pixels = _decode_pillow(path, data)
     if pixels is None:
         raise PortraitError(_unreadable(path, header))
     return _shrink(_to_rgb(path, pixels), max_side_px)
+
+
+def load_photo_bytes(
+    data: bytes, *, kinds: Collection[str] = UPLOAD_KINDS, max_pixels: int = MAX_PIXELS, max_side_px: int = 4096
+) -> np.ndarray:
+    """A picture that a stranger sent, as `load_photo` returns one of a file: (h, w, 3) uint8 RGB.
+
+    Only ``kinds`` are decoded (names as in `Header.kind`), by OpenCV alone: the fewer decoders a stranger reaches, the better.
+    Raises PortraitError as `load_photo` does; messages say "the picture".
+    """
+    name = "the picture"
+    if not data:
+        raise PortraitError(f"{name} is empty (0 bytes): choose it again")
+    header = _checked_header(data, name, max_pixels)
+    pixels = _decode_opencv(data, header) if header is not None and header.kind in kinds else None
+    if pixels is None:
+        raise PortraitError(f"{name} is not a whole {', '.join(kinds)} file: save the photo as JPEG or PNG")
+    return _shrink(_to_rgb(name, pixels), max_side_px)
+
+
+def _checked_header(data: bytes, name: str | Path, max_pixels: int) -> Header | None:
+    """The header, None of an unknown kind; PortraitError where it tells of too large a picture or a damaged one."""
+    header = read_header(data)
+    if header is not None:
+        _check_size(name, header.width, header.height, max_pixels)
+        if not header.whole:
+            raise PortraitError(f"{name} is damaged or cut off: copy or download the picture again")
+    return header
 
 
 def _read(path: Path) -> bytes:
@@ -61,12 +87,12 @@ def _read(path: Path) -> bytes:
         raise PortraitError(f"cannot read {path}: {error.strerror or error}: check the path and the disk") from error
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def _check_size(name: str | Path, width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
     if min(width, height) < 1:
-        raise PortraitError(f"{path} is damaged (its header says {width}×{height} px): save the photo again")
-    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
-        limit = f"the limit is {MAX_SIDE_PX} px a side and {MAX_PIXELS // 1_000_000} megapixels"
-        raise PortraitError(f"{path} is too large ({width}×{height} px; {limit}): save it at 4000 px or less")
+        raise PortraitError(f"{name} is damaged (its header says {width}×{height} px): save the photo again")
+    if max(width, height) > MAX_SIDE_PX or width * height > max_pixels:
+        limit = f"the limit is {MAX_SIDE_PX} px a side and {max_pixels // 1_000_000} megapixels"
+        raise PortraitError(f"{name} is too large ({width}×{height} px; {limit}): save it at 4000 px or less")
 
 
 def _decode_opencv(data: bytes, header: Header) -> np.ndarray | None:
@@ -135,14 +161,14 @@ def _unreadable(path: Path, header: Header | None) -> str:
     return f"{path} is damaged or of a {header.kind} variant that cannot be read here: save the photo as JPEG or PNG"
 
 
-def _to_rgb(path: Path, pixels: np.ndarray) -> np.ndarray:
+def _to_rgb(name: str | Path, pixels: np.ndarray) -> np.ndarray:
     """Any depth and 1 to 4 channels (RGB order) -> (h, w, 3) uint8."""
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     elif pixels.dtype in (np.float32, np.float64):
         pixels = (np.nan_to_num(pixels).clip(0, 1) * 255 + 0.5).astype(np.uint8)
     elif pixels.dtype != np.uint8:
-        raise PortraitError(f"{path} has {pixels.dtype} pixels: save the photo as JPEG or PNG")
+        raise PortraitError(f"{name} has {pixels.dtype} pixels: save the photo as JPEG or PNG")
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.shape[2] in (2, 4):

@@ -246,3 +246,24 @@ def test_opencv_keeps_its_log_level(tmp_path: Path, rgb: np.ndarray) -> None:
 def test_file_size_limit(tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "MAX_FILE_BYTES", 10)
     assert "limit" in error(write(tmp_path / "a.png", rgb))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_bytes_of_the_kinds_that_are_sent(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+    photo = load.load_photo_bytes(write(tmp_path / f"a{suffix}", rgb).read_bytes(), max_side_px=32)
+    assert difference(photo, load_photo(tmp_path / f"a{suffix}", max_side_px=32)) == 0
+
+
+def test_bytes_of_other_kinds_reach_no_decoder(tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = [write(tmp_path / f"a{suffix}", rgb).read_bytes() for suffix in (".tiff", ".ppm", ".jp2", ".bmp")]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(load, "_decode_pillow", lambda *_: pytest.fail("decoded"))
+    for sent in (*data, b"", b"hello", bombs()["jpeg"], bombs()["webp"], png_of_size(8000, 8000)):
+        with pytest.raises(PortraitError) as caught:
+            load.load_photo_bytes(sent, max_pixels=50_000_000)
+        assert str(caught.value).startswith("the picture is")
+
+
+def test_bytes_that_are_cut_off(tmp_path: Path, rgb: np.ndarray) -> None:
+    with pytest.raises(PortraitError, match="cut off"):
+        load.load_photo_bytes(write(tmp_path / "a.png", rgb).read_bytes()[:-40])

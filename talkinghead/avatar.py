@@ -46,7 +46,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Motion:
-    """A frame that is not drawn yet: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest; pts and audio as the frame's."""
+    """A frame that is not drawn yet.
+
+    z_pose (6,) from the portrait's pose; z_dyn (D,) from its rest; pts and audio as the frame's.
+    """
 
     z_pose: np.ndarray
     z_dyn: np.ndarray

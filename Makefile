@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml scripts/venv.sh
 	@scripts/venv.sh $(VENV) cpu
 
 $(VENV_TEST)/.ready: pyproject.toml scripts/venv.sh
-	@scripts/venv.sh $(VENV_TEST) cpu,dev
+	@scripts/venv.sh $(VENV_TEST) cpu,dev,live
 
 setup: $(VENV)/.ready
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
 from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from talkinghead.console import progress_bar, say, terminable
 from talkinghead.errors import TalkingHeadError
 
 if TYPE_CHECKING:
     from talkinghead.motion.controls import Controls
-    from talkinghead.offline.dub import DubResult, Progress
+    from talkinghead.offline.dub import DubResult
 
-_FAILED, _INTERRUPTED, _TERMINATED = 1, 130, 143
+_FAILED, _INTERRUPTED = 1, 130
+
+# Options that several commands share.
+_Seed = Annotated[int, typer.Option(help="Another seed, another performance.")]
+_Gaze = Annotated[str, typer.Option(metavar="X,Y", help="Where to look: degrees right, degrees up.")]
+_Distance = Annotated[float, typer.Option(min=0.5, max=2.0, help="Distance of the head; 1 is the photo's.")]
+_Emotion = Annotated[str, typer.Option(metavar="NAME[:STRENGTH]", help="Colour of the expression.")]
+_PoseScale = Annotated[float, typer.Option(min=0.0, max=3.0, help="Amount of head motion; 0 is none.")]
+_DeviceName = Annotated[str, typer.Option(help="cpu, cuda or tensorrt.")]
 
 
 class _Commands(TyperGroup):
@@ -31,13 +36,13 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _terminable():
+            with terminable():
                 return super().invoke(ctx)
         except TalkingHeadError as error:
-            _say(str(error))
+            say(str(error))
             raise typer.Exit(_FAILED) from None
         except KeyboardInterrupt:
-            _say("interrupted; nothing was written")
+            say("interrupted; nothing was written")
             raise typer.Exit(_INTERRUPTED) from None
 
 
@@ -60,15 +65,15 @@ def dub(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", readable=False, help="Portrait: any picture file.")],
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", readable=False, help="Voice: any sound or video file.")],
     output: Annotated[Path, typer.Option("--output", "-o", readable=False, help="Video: .mp4, .mov or .mkv.")],
-    seed: Annotated[int, typer.Option(help="Another seed, another performance.")] = 0,
-    gaze: Annotated[str, typer.Option(metavar="X,Y", help="Where to look: degrees right, degrees up.")] = "0,0",
-    distance: Annotated[float, typer.Option(min=0.5, max=2.0, help="Distance of the head; 1 is the photo's.")] = 1.0,
-    emotion: Annotated[str, typer.Option(metavar="NAME[:STRENGTH]", help="Colour of the expression.")] = "neutral",
-    pose_scale: Annotated[float, typer.Option(min=0.0, max=3.0, help="Amount of head motion; 0 is none.")] = 1.0,
+    seed: _Seed = 0,
+    gaze: _Gaze = "0,0",
+    distance: _Distance = 1.0,
+    emotion: _Emotion = "neutral",
+    pose_scale: _PoseScale = 1.0,
     full: Annotated[bool, typer.Option("--full/--crop", help="The whole photo, or a square round the face.")] = True,
     size: Annotated[int, typer.Option(min=128, max=1024, help="Side of the --crop square, even, px.")] = 512,
     fps: Annotated[int, typer.Option(min=1, max=60, help="Pictures a second.")] = 40,
-    device: Annotated[str, typer.Option(help="cpu, cuda or tensorrt.")] = "cpu",
+    device: _DeviceName = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
 ) -> None:
@@ -78,7 +83,7 @@ def dub(
         raise typer.BadParameter(f"{size} is odd: give an even number of px.", param_hint="--size")
     from talkinghead.offline.dub import dub as run
 
-    with _progress_bar(quiet) as progress:
+    with progress_bar(quiet) as progress:
         result = run(
             photo,
             audio,
@@ -98,15 +103,90 @@ def dub(
 
 
 @app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")] = 8040,
+    portrait: Annotated[Path | None, typer.Option(metavar="PHOTO", readable=False, help="Whoever calls meets this face.")] = None,
+    ice_server: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT; may be repeated.")
+    ] = None,
+    max_sessions: Annotated[int | None, typer.Option(min=1, help="Calls at a time. Default: measured at the start.")] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(metavar="ORIGIN", help="A site whose pages may use this server; may be repeated.")
+    ] = None,
+    codec: Annotated[Literal["h264", "vp8"] | None, typer.Option(help="Default: H.264 where the caller knows it.")] = None,
+    bitrate: Annotated[int, typer.Option(min=100, max=20_000, metavar="KBPS", help="Of the picture.")] = 2500,
+    device: _DeviceName = "cpu",
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="PEM certificate: serve https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="PEM key of the certificate.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every refused request too.")] = False,
+) -> None:
+    """Serve calls: a page for browsers, and an HTTP interface with WHIP and WHEP. Ctrl-C ends it."""
+    if not all(find_spec(name) for name in ("aiortc", "aiohttp", "prometheus_client")):
+        raise TalkingHeadError('calls need the live extra: pip install "talkinghead[live]"')
+    from talkinghead.live.ice import IceConfig
+    from talkinghead.live.server import ServeOptions
+    from talkinghead.live.server import serve as run
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("talkinghead").setLevel(logging.DEBUG if verbose else logging.INFO)
+    ice = IceConfig.parse(ice_server or (), loopback=host in ("127.0.0.1", "localhost", "::1"))
+    origins, rate = tuple(allow_origin or ()), 1000 * bitrate
+    run(ServeOptions(host, port, portrait, ice, max_sessions, origins, device, codec, rate, tls_cert, tls_key))
+
+
+@app.command()
+def live(
+    photo: Annotated[Path | None, typer.Argument(metavar="PHOTO", readable=False, help="Portrait: any picture file.")] = None,
+    microphone: Annotated[
+        str, typer.Option("--input", metavar="DEV", help="Microphone: number or part of the name.")
+    ] = "default",
+    loudspeaker: Annotated[
+        str | None, typer.Option("--output", metavar="DEV", help="Sound out, with the picture. Without: none.")
+    ] = None,
+    window: Annotated[bool | None, typer.Option("--window/--no-window", help="Default: unless --camera is given.")] = None,
+    camera: Annotated[bool, typer.Option("--camera", help="Be this machine's virtual camera.")] = False,
+    list_devices: Annotated[bool, typer.Option("--list-devices", help="Show microphones and loudspeakers, and end.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End by itself.")] = None,
+    seed: _Seed = 0,
+    gaze: _Gaze = "0,0",
+    distance: _Distance = 1.0,
+    emotion: _Emotion = "neutral",
+    pose_scale: _PoseScale = 1.0,
+    device: _DeviceName = "cpu",
+) -> None:
+    """Let the face in PHOTO speak what the microphone hears, in a window or as a camera for other programs.
+
+    No sound goes out unless --output names a device ("default" for the default
+    one), for the microphone would hear it again: use headphones. In a video call
+    your own microphone is some 0.2 s ahead of the picture; to keep both together,
+    give a loopback sound device as --output and choose it as the call's microphone.
+    """
+    if list_devices:
+        from talkinghead.live.devices import sound_system, table
+
+        print("\n".join(table(sound_system())))
+        return
+    if photo is None:
+        raise typer.BadParameter("which photo?", param_hint="PHOTO")
+    controls = _controls(gaze, distance, emotion, pose_scale)
+    from talkinghead.live.local import LocalOptions, talk
+
+    shown = not camera if window is None else window
+    options = LocalOptions(microphone, loudspeaker, shown, camera, seed, controls, seconds, device)
+    print(talk(photo, options, say).line())
+
+
+@app.command()
 def doctor() -> None:
-    """Show what is installed and what is missing; exit 1 when something needed is."""
+    """Show what is installed and what is missing (--: only some jobs need it); exit 1 when something needed is."""
     from talkinghead.doctor import examine
 
     findings = examine()
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        print(f"{'ok ' if finding.good else 'BAD'} {finding.name:{width}}  {finding.value}")
-    fixes = [f"{finding.name}: {finding.fix}" for finding in findings if not finding.good]
+        print(finding.line(width))
+    fixes = [f"{finding.name}: {finding.fix}" for finding in findings if finding.failed]
     if fixes:
         raise TalkingHeadError(f"{len(fixes)} of {len(findings)} checks failed; first: {fixes[0]}")
 
@@ -150,54 +230,14 @@ def _controls(gaze: str, distance: float, emotion: str, pose_scale: float) -> Co
         raise typer.BadParameter(f"{error}.") from None
 
 
-@contextmanager
-def _progress_bar(quiet: bool) -> Iterator[Progress | None]:
-    """A bar with the time left on standard error; None where nobody watches."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("drawing", total=None)
-
-        def update(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield update
-
-
 def _tell(result: DubResult, as_json: bool) -> None:
     for note in result.notes:
-        _say(f"note: {note}")
+        say(f"note: {note}")
     if not as_json:
         print(
             f"{result.output}: {result.seconds:.1f} s, {result.width}×{result.height} at {result.fps} pictures/s, "
             f"made at {result.realtime_factor:.2f}× real time"
         )
-
-
-def _say(message: str) -> None:
-    """One line on standard error, also where a file name holds a line break."""
-    line = " ".join(message.split())
-    print(f"talkinghead: {line}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C does, so that no half file stays behind."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(_TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

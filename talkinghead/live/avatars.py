@@ -1,0 +1,58 @@
+"""Avatars for sessions: one each, since an avatar draws into buffers of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from talkinghead.avatar import Avatar
+from talkinghead.constants import FACE_HEIGHT_PX, SIZE_PX
+from talkinghead.live.uploads import MAX_PORTRAIT_PIXELS
+from talkinghead.motion.latent import LatentModel
+from talkinghead.portrait.crop import Crop
+from talkinghead.portrait.load import load_photo_bytes
+from talkinghead.portrait.portrait import FaceReader, Portrait
+from talkinghead.runtime.weights import model_path
+
+
+class AvatarSource:
+    """Opens avatars of photos that are sent, and of the server's own portrait, which is read once. One thread at a time."""
+
+    def __init__(self, photo: Path | None, device: str = "cpu") -> None:
+        self._photo, self._device = photo, device
+        self._latent = LatentModel.load(model_path("latent", "latent.npz"))
+        self._reader = FaceReader(self._latent, device)
+        self._own: Portrait | None = None
+        self._own_digest = b""
+
+    def load(self) -> None:
+        """Load the face networks and the server's own portrait; PortraitError where that cannot be used."""
+        if self._photo is not None:
+            self._own = self._reader.read(self._photo)
+            self._own_digest = hashlib.sha256(self._photo.read_bytes()).digest()
+        else:
+            self._reader.faces(np.full((SIZE_PX, SIZE_PX, 3), 128, np.uint8))
+
+    def open(self, data: bytes | None) -> Avatar:
+        """The avatar of a picture file's bytes, or of the server's own portrait. Raises PortraitError, EngineError."""
+        if self._own is not None and (data is None or hashlib.sha256(data).digest() == self._own_digest):
+            return self._avatar(self._own)
+        if data is None:
+            raise ValueError("there is no portrait of the server's own")
+        return self._avatar(self._reader.read(load_photo_bytes(data, max_pixels=MAX_PORTRAIT_PIXELS)))
+
+    def sample(self) -> Avatar:
+        """An avatar to warm up with: of the server's own portrait, else of the mean face on grey, which costs as much to draw."""
+        return self._avatar(self._own if self._own is not None else mean_portrait(self._latent))
+
+    def _avatar(self, portrait: Portrait) -> Avatar:
+        return Avatar(portrait, self._latent, self._device)
+
+
+def mean_portrait(latent: LatentModel) -> Portrait:
+    """Nobody's portrait: the mean face's points over a grey square. It needs no photo to be shipped."""
+    points = (latent.mean * FACE_HEIGHT_PX + (SIZE_PX / 2, SIZE_PX / 2, 0)).astype(np.float32)
+    square = np.full((SIZE_PX, SIZE_PX, 3), 128, np.uint8)
+    return Portrait(square, Crop(0.0, 0.0, float(SIZE_PX)), square, points, latent.encode(points))

@@ -1,12 +1,15 @@
 """The examples run as they are, from any folder."""
 
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+import pytest
 from shipped import needs_networks
 from sounds import clicks
 
@@ -61,3 +64,11 @@ def test_frames(tmp_path: Path) -> None:
 @needs_networks
 def test_live_session(tmp_path: Path) -> None:
     assert "drew 378 frames" in run("live_session.py", folder=tmp_path)
+
+
+@needs_networks
+@pytest.mark.skipif(shutil.which("espeak-ng") is None and find_spec("espeakng_loader") is None, reason="no voice")
+def test_text_to_video(tmp_path: Path) -> None:
+    assert run("text_to_video.py", "Good morning.", folder=tmp_path).startswith("spoken.mp4: ")
+    with av.open(str(tmp_path / "spoken.mp4")) as container:
+        assert 30 < container.streams.video[0].frames < 120

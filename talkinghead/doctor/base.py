@@ -1,13 +1,15 @@
-"""What this installation has and what it lacks, looked at for real."""
+"""What every installation needs: Python, packages, a runtime for the networks, video encoders, weights."""
+
+from __future__ import annotations
 
 import hashlib
 import json
 import platform
 import sys
-from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 
+from talkinghead.doctor.finding import Finding, installed
 from talkinghead.errors import EngineError
 from talkinghead.runtime.weights import models_folder
 
@@ -16,18 +18,8 @@ _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 _ENCODERS = ("libx264", "aac")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report: `name` is `value`; `fix` says what to do where it is not good."""
-
-    name: str
-    value: str
-    good: bool = True
-    fix: str = ""
-
-
-def examine() -> list[Finding]:
-    """Look at Python, packages, runtimes, video encoders and weights; nothing is changed."""
+def base_findings() -> list[Finding]:
+    """Look at them; nothing is changed."""
     return [_python(), *_packages(), _runtime(), *(_encoder(name) for name in _ENCODERS), *_weights()]
 
 
@@ -39,22 +31,15 @@ def _python() -> Finding:
 
 def _packages() -> list[Finding]:
     # OpenCV comes under several names that hold the same module.
-    other_cv = next((f"{v} ({n})" for n in ("opencv-python", "opencv-contrib-python") if (v := _version(n))), None)
-    found = {name: _version(name) or (other_cv if name.startswith("opencv") else None) for name in _NEEDED}
-    own = Finding("talkinghead", _version("talkinghead") or "run from its source folder, not installed")
+    other_cv = next((f"{v} ({n})" for n in ("opencv-python", "opencv-contrib-python") if (v := installed(n))), None)
+    found = {name: installed(name) or (other_cv if name.startswith("opencv") else None) for name in _NEEDED}
+    own = Finding("talkinghead", installed("talkinghead") or "run from its source folder, not installed")
     needed = [Finding(name, value or "missing", bool(value), f"pip install {name}") for name, value in found.items()]
     return [own, *needed]
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _runtime() -> Finding:
-    found = [f"{name} {version}" for name in _RUNTIMES if (version := _version(name))]
+    found = [f"{name} {version}" for name in _RUNTIMES if (version := installed(name))]
     fix = 'pip install "talkinghead[cpu]" (or [gpu])'
     if not found:
         return Finding("runtime", "missing", False, fix)

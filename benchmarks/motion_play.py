@@ -14,7 +14,7 @@ from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.latent import LatentModel, Latents
 from talkinghead.motion.style import Style
 from talkinghead.runtime.engine import load_engine
-from talkinghead.runtime.weights import model_path
+from talkinghead.runtime.weights import model_path, network_path
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 
 _LEVEL = 0.1
@@ -46,8 +46,8 @@ class Player:
         self.latent = LatentModel.load(model_path("latent", "latent.npz"))
         self.scales = MotionScales.load(model_path("motion", "motion.npz"))
         style = Style.load(model_path("motion", "style.npz"))
-        self.encoder = SpeechEncoder(load_engine(model_path("speech", "speech.onnx")))
-        self.generator = MotionGenerator(load_engine(model_path("motion", "motion.onnx")), self.scales, style, self.latent)
+        self.encoder = SpeechEncoder(load_engine(network_path("speech", "speech.onnx")))
+        self.generator = MotionGenerator(load_engine(network_path("motion", "motion.onnx")), self.scales, style, self.latent)
 
     def __call__(self, sound: np.ndarray | Iterable[np.ndarray], seed: int = 0, controls: Controls | None = None) -> Take:
         """Mono sound (m,) at 16 kHz, or pieces of it, to the motion of its ceil(m / 400) frames, begun anew."""

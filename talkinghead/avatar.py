@@ -23,7 +23,7 @@ from talkinghead.portrait.portrait import FaceReader, Portrait
 from talkinghead.render.decoder import Decoder, DecoderEngines
 from talkinghead.render.paste import Paster
 from talkinghead.runtime.engine import load_engine
-from talkinghead.runtime.weights import model_path
+from talkinghead.runtime.weights import model_path, network_path
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
 
@@ -64,8 +64,8 @@ class Avatar:
         self.portrait = portrait
         self._latent = latent
         self._rest = resting_dynamics(latent, portrait.code)
-        self._speech_engine = load_engine(model_path("speech", "speech.onnx"), device)
-        self._motion_engine = load_engine(model_path("motion", "motion.onnx"), device)
+        self._speech_engine = load_engine(network_path("speech", "speech.onnx", device=device), device)
+        self._motion_engine = load_engine(network_path("motion", "motion.onnx", device=device), device)
         self._scales = MotionScales.load(model_path("motion", "motion.npz"))
         self._style = Style.load(model_path("motion", "style.npz"))
         engines = DecoderEngines.load(device) if refine else None

@@ -54,7 +54,7 @@ class FakeMotion:
         wanted = wanted / UNIT
         noise = change - (1 - inputs["t"][..., None]) * wanted
         made = wanted + self._wild * noise
-        own = np.zeros((len(change), CACHE_SHAPE[0], CACHE_SHAPE[2]), np.float32)
+        own = np.zeros((len(change), *CACHE_SHAPE[:2], CACHE_SHAPE[3]), np.float32)
         return {"made": made.reshape(-1, HOP_SIZE).astype(np.float32), "new_keys": own, "new_values": own}
 
 

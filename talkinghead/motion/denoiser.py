@@ -35,8 +35,8 @@ FLAGS = ("speech", "gaze", "lids", *LASTING)
 CONDITIONS = HOP_FRAMES * FRAME_CONDITIONS + sum(LASTING_SIZES) + len(FLAGS)
 LEVELS = (1.0, 0.6, 0.25)
 """Noise levels of the evaluations; with the one that remembers the finished hop they are four a hop."""
-CACHE_SHAPE = (5, WINDOW, 256)
-"""Keys, or values, that a row carries: blocks, hops, width."""
+CACHE_SHAPE = (5, 8, WINDOW, 32)
+"""Keys, or values, that a row carries: blocks, heads, hops, width of a head."""
 _GAZE_UNIT_DEG = 10.0
 _HOME_S = 4.0
 """Time constant of a pull toward the portrait's pose: too slow to be seen, and the head cannot stray in hours."""
@@ -143,7 +143,7 @@ class Denoiser:
             change = clean + lower / level * (change - clean)
         own = self._run(change, 0.0, both)
         self._keys, self._values = (
-            np.concatenate([cache[:, :, 1:], own[name][:, :, None]], 2)
+            np.concatenate([cache[:, :, :, 1:], own[name][:, :, :, None]], 3)
             for cache, name in ((self._keys, "new_keys"), (self._values, "new_values"))
         )
         self._unseen = np.append(self._unseen[1:], np.float32(0))

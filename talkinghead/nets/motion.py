@@ -28,9 +28,9 @@ _FAR = -1e4
 class MotionSize:
     """Width, blocks and heads."""
 
-    width: int = CACHE_SHAPE[2]
+    width: int = CACHE_SHAPE[1] * CACHE_SHAPE[3]
     blocks: int = CACHE_SHAPE[0]
-    heads: int = 8
+    heads: int = CACHE_SHAPE[1]
 
 
 class Block(nn.Module):
@@ -38,7 +38,7 @@ class Block(nn.Module):
 
     def __init__(self, size: MotionSize) -> None:
         super().__init__()
-        self.heads = size.heads
+        self.heads, self.width = size.heads, size.width
         width = size.width
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -49,27 +49,43 @@ class Block(nn.Module):
         nn.init.normal_(self.out.weight, std=0.3 * width**-0.5)
         nn.init.normal_(self.narrow.weight, std=0.3 * (_HIDDEN * width) ** -0.5)
 
-    def forward(self, x: Tensor, modulation: Tensor, attend: Attend) -> tuple[Tensor, Tensor, Tensor]:
-        """x and modulation (b, n, 6, width) to the new x, and the tokens' keys and values (b, n, width)."""
+    def forward(self, x: Tensor, modulation: Tensor, attend: TwiceOver) -> Tensor:
+        """x and modulation (b, n, 6, width) to the new x."""
         a, b, c, d, e, f = (modulation + self.shift).unbind(2)
-        q, k, v = self.qkv(_norm(x) * (1 + a) + b).chunk(3, 2)
+        q, k, v = self.qkv(_norm(x, self.width) * (1 + a) + b).chunk(3, 2)
         x = x + (1 + c) * self.out(attend(self, q, k, v))
-        return x + (1 + f) * self.narrow(F.gelu(self.widen(_norm(x) * (1 + d) + e))), k, v
+        return x + (1 + f) * self.narrow(F.gelu(self.widen(_norm(x, self.width) * (1 + d) + e)))
+
+    def step(
+        self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, hidden: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One token a row: x (b, width) and modulation (b, 6 * width) to the new x, and the token's key and value (b, heads, 1,
+        width / heads); keys, values (b, heads, WINDOW, width / heads) of the past, hidden (b, 1, WINDOW + 1) added to scores.
+
+        As few operations as it takes: at this size each costs as much as its arithmetic."""
+        heads, width = self.heads, self.width // self.heads  # numbers, so that no shape is asked for in the export
+        a, b, c, d, e, f = (modulation + (self.shift + self._ones()).flatten()).split(self.width, 1)
+        q, k, v = self.qkv(_norm(x, self.width) * a + b).split(self.width, 1)
+        q, k, v = q.reshape(-1, heads, width, 1), k.reshape(-1, heads, 1, width), v.reshape(-1, heads, 1, width)
+        past, itself = (keys @ q).reshape(-1, heads, WINDOW), (k @ q).reshape(-1, heads, 1)
+        scores = torch.cat([past, itself], 2) * width**-0.5 + self.lag_bias.flip(1) + hidden
+        share = torch.softmax(scores, 2).reshape(-1, heads, 1, WINDOW + 1)
+        seen = share[..., :WINDOW] @ values + share[..., WINDOW:] * v
+        x = x + c * self.out(seen.reshape(-1, self.width))
+        return x + f * self.narrow(F.gelu(self.widen(_norm(x, self.width) * d + e))), k, v
+
+    @staticmethod
+    def _ones() -> Tensor:
+        """What is added to a modulation (6, 1): factors are told by how much they differ from one."""
+        return torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])[:, None]
 
     def split(self, x: Tensor) -> Tensor:
         """(b, n, width) to heads (b, heads, n, width / heads)."""
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class Attend:
-    """How tokens see each other; made once a forward pass."""
-
-    def __call__(self, block: Block, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        raise NotImplementedError
-
-
-class TwiceOver(Attend):
-    """Training: clean tokens (b, n) and behind them the noised ones (b, n)."""
+class TwiceOver:
+    """How tokens see each other in training: clean ones (b, n) and behind them the noised ones (b, n)."""
 
     def __init__(self, count: int, forget: Tensor) -> None:
         """forget (b,) bool: sequences whose noised hops see no past."""
@@ -91,25 +107,8 @@ class TwiceOver(Attend):
         return F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype)).transpose(1, 2).flatten(2)
 
 
-class Cached(Attend):
-    """Run time: one token and the cache of a block."""
-
-    def __init__(self, keys: Tensor, values: Tensor, unseen: Tensor) -> None:
-        """keys, values (b, WINDOW, width), oldest first; unseen (b, WINDOW): 1 where the cache is still empty."""
-        self.keys, self.values, self.unseen = keys, values, unseen
-
-    def __call__(self, block: Block, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = (block.split(torch.cat(pair, 1)) for pair in ((self.keys, k), (self.values, v)))
-        lags = block.lag_bias.flip(1)[None, :, None]
-        hidden = F.pad(self.unseen, (0, 1))[:, None, None] * _FAR
-        scores = block.split(q) @ keys.transpose(2, 3) / math.sqrt(keys.shape[3]) + lags + hidden
-        return (torch.softmax(scores, 3) @ values).transpose(1, 2).flatten(2)
-
-
-def _norm(x: Tensor) -> Tensor:
-    """Layer norm without weights; written out, since its shape must be a constant for export."""
-    x = x - x.mean(-1, keepdim=True)
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5)
+def _norm(x: Tensor, width: int) -> Tensor:
+    return F.layer_norm(x, (width,))
 
 
 class MotionNet(nn.Module):
@@ -136,31 +135,32 @@ class MotionNet(nn.Module):
         conditions (b, n, CONDITIONS); forget (b,) bool, no past. Denoised changes (b, n, HOP_SIZE)."""
         count = change.shape[1]
         clean, noisy = (self._tokens(y, last, conditions) for y in (change, noised))
-        x, levels = torch.cat([clean, noisy], 1), self._levels(torch.cat([torch.zeros_like(t), t], 1))
+        x, levels = torch.cat([clean, noisy], 1), self._levels(torch.cat([torch.zeros_like(t), t], 1)).unflatten(2, (6, -1))
         attend = TwiceOver(count, forget)
         for block in self.blocks:
-            x, _, _ = block(x, levels, attend)
-        return self.leave(_norm(x[:, count:]))
+            x = block(x, levels, attend)
+        return self.leave(_norm(x[:, count:], self.size.width))
 
     def step(
         self, change: Tensor, t: Tensor, last: Tensor, conditions: Tensor, keys: Tensor, values: Tensor, unseen: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One token a row: change (b, HOP_SIZE), t (b, 1), last (b, STATE), conditions (b, CONDITIONS), keys, values (b, blocks,
-        WINDOW, width), unseen (b, WINDOW). The denoised change, and the token's keys and values (b, blocks, width)."""
-        x = self._tokens(change[:, None], last[:, None], conditions[:, None])
-        levels, own = self._levels(t[:, None]), []
+        heads, WINDOW, width / heads), oldest first, unseen (b, WINDOW): 1 where they are still empty. The denoised change, and
+        the token's keys and values (b, blocks, heads, width / heads)."""
+        x, levels, own = self._tokens(change, last, conditions), self._levels(t), []
+        hidden = F.pad(unseen, (0, 1))[:, None] * _FAR
         for i, block in enumerate(self.blocks):
-            x, k, v = block(x, levels, Cached(keys[:, i], values[:, i], unseen))
+            x, k, v = block.step(x, levels, keys[:, i], values[:, i], hidden)
             own.append((k, v))
-        new_keys, new_values = (torch.cat(parts, 1) for parts in zip(*own, strict=True))
-        return self.leave(_norm(x))[:, 0], new_keys, new_values
+        new_keys, new_values = (torch.cat(parts, 2).transpose(1, 2) for parts in zip(*own, strict=True))
+        return self.leave(_norm(x, self.size.width)), new_keys, new_values
 
     def _tokens(self, change: Tensor, last: Tensor, conditions: Tensor) -> Tensor:
-        return self.enter(torch.cat([change, last, conditions], 2)) + self.hear(conditions)
+        return self.enter(torch.cat([change, last, conditions], -1)) + self.hear(conditions)
 
     def _levels(self, t: Tensor) -> Tensor:
         angles = t * self.waves
-        return self.level(torch.cat([angles.sin(), angles.cos()], 2)).unflatten(2, (6, -1))
+        return self.level(torch.cat([angles.sin(), angles.cos()], -1))
 
 
 class MotionStep(nn.Module):
@@ -178,7 +178,7 @@ class MotionStep(nn.Module):
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of one step, for export."""
         size = self.net.size
-        cache = torch.zeros(2, size.blocks, WINDOW, size.width)
+        cache = torch.zeros(2, size.blocks, size.heads, WINDOW, size.width // size.heads)
         return (
             torch.zeros(2, HOP_SIZE), torch.zeros(2, 1), torch.zeros(2, STATE), torch.zeros(2, CONDITIONS), cache, cache,
             torch.ones(2, WINDOW),

@@ -28,3 +28,15 @@ def model_path(*parts: str) -> Path:
     if not path.is_file():
         raise EngineError(f"weight file {'/'.join(parts)} is missing: reinstall talkinghead")
     return path
+
+
+def int8_path(path: Path) -> Path:
+    """Where the int8 form of a network lies, ``motion.int8.onnx`` beside ``motion.onnx``."""
+    return path.with_suffix(f".int8{path.suffix}")
+
+
+def network_path(*parts: str, device: str = "cpu") -> Path:
+    """As `model_path`, of a network for a device: on the CPU its int8 form where there is one."""
+    path = model_path(*parts)
+    int8 = int8_path(path)
+    return int8 if device == "cpu" and int8.is_file() else path

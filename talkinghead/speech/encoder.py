@@ -23,7 +23,7 @@ NECK = 48
 CURVES = 16
 SPEECH_FEATURES = NECK + CURVES
 """Length of a frame's features: the phonetic neck (-1..1), then lip curves (units of `training.lip_space`)."""
-PAST_SHAPE = (256, 72)
+PAST_SHAPE = (72, 256)
 """Hidden rows that the network carries from step to step."""
 
 _LOUD_COLUMN = BANDS * SUB_FRAMES

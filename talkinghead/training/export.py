@@ -1,7 +1,8 @@
 """Networks to ONNX: opset 18, dynamic batch, weights stored as float16 (large matrices as int8) and widened when loaded.
 
 Given inputs to calibrate by, convolutions are computed in int8 instead (QDQ format: ONNX QuantizeLinear and DequantizeLinear),
-but for the last one, whose steps would be seen.
+but for the last one, whose steps would be seen. Networks of linear layers that run a row or two at a time wait for their weights:
+for processors they get a second file whose linear layers are int8 throughout (`int8_path`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
+
+from talkinghead.runtime.weights import int8_path
 
 OPSET = 18
 _SMALL = 64
@@ -28,19 +31,28 @@ def export_onnx(
     outputs: list[str],
     path: Path,
     calibration: list[dict[str, np.ndarray]] | None = None,
+    int8: bool = False,
 ) -> None:
     """Write ``net`` beside and rename; the first axis of every input and output is the batch. ``calibration``: inputs by name, by
-    whose ranges convolutions become int8."""
+    whose ranges convolutions become int8. ``int8``: write `int8_path` as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part.onnx")
     axes = {name: {0: "batch"} for name in [*names, *outputs]}
     torch.onnx.export(
         net, inputs, str(part), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
     )
+    if int8:
+        bytewise = part.with_suffix(".int8.onnx")
+        quantise_linear(part, bytewise)
+        _finish(bytewise, int8_path(path), shrink=True)
     if calibration is not None:
         quantise(part, calibration)
+    _finish(part, path, shrink=calibration is None)
+
+
+def _finish(part: Path, path: Path, shrink: bool) -> None:
     model = onnx.load(str(part))
-    if calibration is None:
+    if shrink:
         shrink_weights(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(part))
@@ -97,4 +109,15 @@ def quantise(path: Path, calibration: list[dict[str, np.ndarray]]) -> None:
         op_types_to_quantize=["Conv"],
         nodes_to_exclude=last,
         reduce_range=True,  # sums of two products overflow 16 bits on processors without VNNI
+    )
+
+
+def quantise_linear(path: Path, out: Path) -> None:
+    """Write a file's linear layers in int8, weights by output, what they are given by the range of the moment.
+
+    Unsigned weights: products of signed ones overflow 16 bits on processors without VNNI, or have to do with seven bits."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        str(path), str(out), op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QUInt8
     )

@@ -38,9 +38,9 @@ def load_weights(path: Path) -> MotionNet:
 
 
 def export(folder: Path) -> None:
-    """Write ``motion.onnx`` from ``motion.safetensors``."""
+    """Write ``motion.onnx`` and ``motion.int8.onnx`` from ``motion.safetensors``."""
     step = MotionStep(load_weights(folder / "motion.safetensors")).eval()
-    export_onnx(step, step.example(), INPUTS, OUTPUTS, folder / "motion.onnx")
+    export_onnx(step, step.example(), INPUTS, OUTPUTS, folder / "motion.onnx", int8=True)
 
 
 def main(argv: list[str]) -> None:

@@ -21,6 +21,7 @@ from talkinghead.motion.denoiser import HOP_FRAMES, MotionScales
 from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.latent import EYE_OUTER_CORNERS, LatentModel
 from talkinghead.motion.style import Style
+from talkinghead.runtime.weights import int8_path
 from talkinghead.speech.encoder import LOOKAHEAD_FRAMES, SpeechEncoder
 from talkinghead.speech.features import FeatureStream, SpeechFrames, silent_rows
 from talkinghead.training.latent import opening
@@ -113,9 +114,9 @@ class Speaker:
         from talkinghead.runtime.onnx import OnnxEngine
 
         folder = models / "motion"
-        self._encoder = SpeechEncoder(OnnxEngine(models / "speech" / "speech.onnx"))
+        self._encoder = SpeechEncoder(OnnxEngine(int8_path(models / "speech" / "speech.onnx")))
         numbers = (MotionScales.load(folder / "motion.npz"), Style.load(folder / "style.npz"), latent)
-        self._generator, self._seed = MotionGenerator(OnnxEngine(folder / "motion.onnx"), *numbers), seed
+        self._generator, self._seed = MotionGenerator(OnnxEngine(int8_path(folder / "motion.onnx")), *numbers), seed
 
     def __call__(self, speech: SpeechFrames) -> np.ndarray:
         """z_dyn (n, D) of rows (n + look-ahead, FEATURES)."""

@@ -13,6 +13,7 @@ from talkinghead.motion.denoiser import (
     LASTING_SIZES,
     LEVELS,
     STATE,
+    WINDOW,
     MotionScales,
     frame_conditions,
     guided,
@@ -35,7 +36,7 @@ def roll(net: MotionNet, numbers: MotionScales, conditions: np.ndarray, seed: in
     told = torch.from_numpy(conditions)
     rows = 2 if numbers.guidance else 1
     keys = values = torch.zeros(rows * count, *CACHE_SHAPE)
-    unseen = torch.ones(rows * count, CACHE_SHAPE[1])
+    unseen = torch.ones(rows * count, WINDOW)
     last, unit, spread = torch.zeros(count, STATE), torch.from_numpy(numbers.change.ravel()), torch.from_numpy(numbers.state)
     guidance = torch.from_numpy(guided(numbers))
     made = []
@@ -55,7 +56,7 @@ def roll(net: MotionNet, numbers: MotionScales, conditions: np.ndarray, seed: in
                 change = clean + lower / level * (change - clean)
             _, new_keys, new_values = run(change, 0.0, k)
             keys, values = (
-                torch.cat([cache[:, :, 1:], own[:, :, None]], 2) for cache, own in ((keys, new_keys), (values, new_values))
+                torch.cat([cache[:, :, :, 1:], own[:, :, :, None]], 3) for cache, own in ((keys, new_keys), (values, new_values))
             )
             unseen = torch.cat([unseen[:, 1:], torch.zeros(rows * count, 1)], 1)
             frames, kept = homeward((last[:, None] + (change * unit).unflatten(1, (HOP_FRAMES, STATE))).numpy(), numbers)

@@ -176,10 +176,10 @@ def load_weights(path: Path) -> tuple[SpeechNet, np.ndarray, np.ndarray]:
 
 
 def export(folder: Path) -> None:
-    """Write ``speech.onnx`` from ``speech.safetensors``."""
+    """Write ``speech.onnx`` and ``speech.int8.onnx`` from ``speech.safetensors``."""
     net = load_weights(folder / "speech.safetensors")[0]
     streaming = StreamingSpeech(net).eval()
-    export_onnx(streaming, streaming.example(), ["rows", "past"], ["features", "later"], folder / "speech.onnx")
+    export_onnx(streaming, streaming.example(), ["rows", "past"], ["features", "later"], folder / "speech.onnx", int8=True)
 
 
 def main(argv: list[str]) -> None:

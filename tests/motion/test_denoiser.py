@@ -48,7 +48,7 @@ class Recorder:
         assert all(x.dtype == np.float32 for x in inputs.values())
         self.asked.append(inputs)
         made = 0.5 * inputs["change"] + inputs["conditions"][:, :1]
-        own = np.full((len(made), CACHE_SHAPE[0], CACHE_SHAPE[2]), len(self.asked), np.float32)
+        own = np.full((len(made), *CACHE_SHAPE[:2], CACHE_SHAPE[3]), len(self.asked), np.float32)
         return {"made": made.astype(np.float32), "new_keys": own, "new_values": -own}
 
 
@@ -158,8 +158,8 @@ def test_the_cache_rolls_and_opens(scales: MotionScales) -> None:
         assert asked["keys"].shape == (2, *CACHE_SHAPE)
         assert (asked["unseen"] == np.r_[np.ones(WINDOW - seen), np.zeros(seen)]).all()
         expected = [4.0 * (j + 1) for j in range(k - seen, k)]  # of the clean evaluation of each hop, oldest first
-        assert asked["keys"][1, 2, WINDOW - seen :, 7].tolist() == expected
-        assert asked["values"][0, 0, WINDOW - seen :, 0].tolist() == [-v for v in expected]
+        assert asked["keys"][1, 2, 3, WINDOW - seen :, 7].tolist() == expected
+        assert asked["values"][0, 0, 0, WINDOW - seen :, 0].tolist() == [-v for v in expected]
 
 
 def test_the_next_hop_goes_on_from_the_last_frame(scales: MotionScales) -> None:
@@ -229,5 +229,5 @@ def test_missing_and_damaged_scales_are_one_clear_line(scales: MotionScales, tmp
 
 def test_sizes_agree() -> None:
     assert HOP_SIZE == HOP_FRAMES * STATE
-    assert CACHE_SHAPE[1] == WINDOW
+    assert CACHE_SHAPE[2] == WINDOW
     assert list(LEVELS) == sorted(LEVELS, reverse=True)

@@ -17,7 +17,7 @@ from talkinghead.motion.latent import LatentModel, Latents
 from talkinghead.motion.rest import LIP_PAIRS
 from talkinghead.motion.style import Style
 from talkinghead.runtime.onnx import OnnxEngine
-from talkinghead.runtime.weights import model_path
+from talkinghead.runtime.weights import model_path, network_path
 from talkinghead.speech.encoder import PAST_SHAPE, STEP_FRAMES, EncodedSpeech, SpeechEncoder
 from talkinghead.speech.features import FEATURES
 
@@ -32,13 +32,13 @@ def latent() -> LatentModel:
 
 @pytest.fixture(scope="module")
 def encoder() -> SpeechEncoder:
-    return SpeechEncoder(OnnxEngine(model_path("speech", "speech.onnx")))
+    return SpeechEncoder(OnnxEngine(network_path("speech", "speech.onnx")))
 
 
 @pytest.fixture(scope="module")
 def generator(latent: LatentModel) -> MotionGenerator:
     numbers = MotionScales.load(model_path("motion", "motion.npz")), Style.load(model_path("motion", "style.npz")), latent
-    return MotionGenerator(OnnxEngine(model_path("motion", "motion.onnx")), *numbers, controls=Controls(blink_rate=0.0))
+    return MotionGenerator(OnnxEngine(network_path("motion", "motion.onnx")), *numbers, controls=Controls(blink_rate=0.0))
 
 
 def spoken(encoder: SpeechEncoder, sound: np.ndarray) -> EncodedSpeech:
@@ -157,7 +157,7 @@ def test_gain_hardly_matters(encoder: SpeechEncoder, generator: MotionGenerator,
 
 
 def test_networks_take_what_the_package_gives() -> None:
-    speech = OnnxEngine(model_path("speech", "speech.onnx"))
+    speech = OnnxEngine(network_path("speech", "speech.onnx"))
     answer = speech.run(rows=np.zeros((2, STEP_FRAMES, FEATURES), np.float32), past=np.zeros((2, *PAST_SHAPE), np.float32))
     assert answer["later"].shape == (2, *PAST_SHAPE)
     numbers = MotionScales.load(model_path("motion", "motion.npz"))

@@ -50,14 +50,14 @@ def differs(net: MotionNet, b: Batch, name: str, hop: int) -> list[float]:
 def test_small_and_with_the_stated_cache() -> None:
     net = MotionNet()
     assert sum(p.numel() for p in net.parameters()) <= 10_000_000
-    assert (net.size.blocks, WINDOW, net.size.width) == CACHE_SHAPE
+    assert (net.size.blocks, net.size.heads, WINDOW, net.size.width // net.size.heads) == CACHE_SHAPE
     assert [x.shape[0] for x in MotionStep(net).example()] == [2] * 7
 
 
 def test_hop_by_hop_is_as_the_whole(net: MotionNet) -> None:
     b = batch()
     expected = whole(net, b)
-    keys = values = torch.zeros(2, SMALL.blocks, WINDOW, SMALL.width)
+    keys = values = torch.zeros(2, SMALL.blocks, SMALL.heads, WINDOW, SMALL.width // SMALL.heads)
     unseen, clean = torch.ones(2, WINDOW), torch.zeros(2, 1)
     with torch.no_grad():
         for k in range(HOPS):
@@ -65,7 +65,7 @@ def test_hop_by_hop_is_as_the_whole(net: MotionNet) -> None:
             made, _, _ = net.step(b["noised"][:, k], b["t"][:, k], *at)
             torch.testing.assert_close(made, expected[:, k], atol=1e-5, rtol=1e-5, msg=f"hop {k}")
             _, *own = net.step(b["change"][:, k], clean, *at)
-            keys, values = (torch.cat([c[:, :, 1:], o[:, :, None]], 2) for c, o in zip((keys, values), own, strict=True))
+            keys, values = (torch.cat([c[:, :, :, 1:], o[:, :, :, None]], 3) for c, o in zip((keys, values), own, strict=True))
             unseen = torch.cat([unseen[:, 1:], torch.zeros(2, 1)], 1)
 
 
@@ -100,7 +100,7 @@ def test_without_its_past_a_hop_stands_alone(net: MotionNet) -> None:
 
 def test_what_the_cache_does_not_hold_yet_counts_for_nothing(net: MotionNet) -> None:
     b = batch(1)
-    empty = torch.zeros(2, SMALL.blocks, WINDOW, SMALL.width)
+    empty = torch.zeros(2, SMALL.blocks, SMALL.heads, WINDOW, SMALL.width // SMALL.heads)
     one = (b["noised"][:, 0], b["t"][:, 0], b["last"][:, 0], b["conditions"][:, 0])
     with torch.no_grad():
         a = net.step(*one, empty, empty, torch.ones(2, WINDOW))[0]

@@ -19,7 +19,7 @@ def net() -> SpeechNet:
 
 def test_small_and_with_the_stated_past(net: SpeechNet) -> None:
     assert sum(p.numel() for p in net.parameters()) <= 6_000_000
-    assert (net.size.width, net.size.past) == PAST_SHAPE
+    assert (net.size.past, net.size.width) == PAST_SHAPE
     rows, past = StreamingSpeech(net).example()
     assert rows.shape == (1, STEP_FRAMES, FEATURES) and past.shape == (1, *PAST_SHAPE)
 

@@ -10,7 +10,6 @@ it and itself (block diffusion, Arriola et al. 2025), so that all hops of a clip
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -150,6 +149,7 @@ class MotionNet(nn.Module):
         x, levels, own = self._tokens(change, last, conditions), self._levels(t), []
         hidden = F.pad(unseen, (0, 1))[:, None] * _FAR
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             x, k, v = block.step(x, levels, keys[:, i], values[:, i], hidden)
             own.append((k, v))
         new_keys, new_values = (torch.cat(parts, 2).transpose(1, 2) for parts in zip(*own, strict=True))

@@ -41,7 +41,8 @@ class Server:
     """`talkinghead serve` with the demo portrait; ended with the block."""
 
     def __init__(self, *options: str) -> None:
-        self._log = tempfile.NamedTemporaryFile("r+", suffix=".log")
+        self._folder = tempfile.TemporaryDirectory()
+        self._log = Path(self._folder.name) / "log"
         line = [
             sys.executable,
             "-m",
@@ -53,7 +54,8 @@ class Server:
             "0",
             *options,
         ]
-        self.process = subprocess.Popen(line, stdout=self._log, stderr=subprocess.STDOUT)
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
 
     def __enter__(self) -> Server:
         while (found := re.search(r"(http://\S+?)/? is ready", self.said())) is None:
@@ -66,11 +68,11 @@ class Server:
     def __exit__(self, *error: object) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
-        self._log.close()
+        self._folder.cleanup()
 
     def said(self) -> str:
         """All that it printed and logged."""
-        return Path(self._log.name).read_text()
+        return self._log.read_text()
 
     def memory_mb(self) -> float:
         """What it holds now (resident set)."""

@@ -30,8 +30,8 @@ _LOUD = 0.01
 
 @dataclass
 class Kept:
-    """What a call was: pictures [arrival s, pts], packets [arrival s, pts, root mean square], begun [s] of each burst of sound as its
-    first packet was handed to the network, interrupts [s], faces: luma (h, w) uint8 with the picture's number."""
+    """What a call was: pictures [arrival s, pts], packets [arrival s, pts, root mean square], begun [s] of each burst of sound
+    as its first packet was handed to the network, interrupts [s], faces: luma (h, w) uint8 with the picture's number."""
 
     asked_s: float = 0.0
     pictures: list[tuple[float, int]] = field(default_factory=list)
@@ -132,8 +132,8 @@ async def call(
     interrupts: list[float] | None = None,
     looks: list[list[float]] | None = None,
 ) -> Kept:
-    """One call by POST /offer. talk: bursts for the microphone, seconds since the first packet. speak: a sound file that is sent to
-    be spoken, again after each of ``interrupts``, which are seconds since the call was asked for."""
+    """One call by POST /offer. talk: bursts for the microphone, seconds since the first packet. speak: a sound file that is sent
+    to be spoken, again after each of ``interrupts``, which are seconds since the call was asked for."""
     kept, tasks = Kept(), []
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     pc.addTransceiver("video", "recvonly")

@@ -23,8 +23,8 @@ def opening(points: np.ndarray) -> float:
 def mouth_to_glass_ms(begun_s: float, arrival_s: np.ndarray, gaps: np.ndarray) -> float | None:
     """From a burst's first packet to the first picture of an opening mouth; None where the mouth did not open.
 
-    arrival_s (n,), gaps (n,): of the pictures round the burst. The mouth opens where its gap has risen by `RISE` of the way to the
-    burst's widest, and does not fall back below before that."""
+    arrival_s (n,), gaps (n,): of the pictures round the burst. The mouth opens where its gap has risen by `RISE` of the way to
+    the burst's widest, and does not fall back below before that."""
     before = gaps[(arrival_s >= begun_s - _BEFORE_S) & (arrival_s < begun_s)]
     after = (arrival_s >= begun_s) & (arrival_s < begun_s + _AFTER_S)
     if not len(before) or not after.any():

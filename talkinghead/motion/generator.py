@@ -26,8 +26,9 @@ from talkinghead.speech.encoder import EncodedSpeech, nothing, silence
 
 HEAD_SHARE = 0.3
 """Of a turn of the gaze, what the head takes."""
-SETTLE_FRAMES = 6
-"""After an interruption the lips are shut and the head near rest in so many frames (150 ms)."""
+SETTLE_FRAMES, LIPS_SETTLE_FRAMES = 6, 4
+"""After an interruption the head is near rest in so many frames (150 ms), and the lips are shut (100 ms: what the way to the
+screen takes comes on top)."""
 HEAD_LIMIT = np.array([0.26, 0.38, 0.24, 0.18, 0.15, 0.12])
 """What generated motion never passes: radians, face heights, log scale."""
 _STEADY = 0.9  # of the head's own turning that the eyes make up for
@@ -190,8 +191,8 @@ class MotionGenerator:
         self._since_interrupt += 1
         if self._since_interrupt >= SETTLE_FRAMES:
             return z_pose, z_dyn
-        share = _smooth(self._since_interrupt / SETTLE_FRAMES)
-        return self._from[0] + share * (z_pose - self._from[0]), self._from[1] + share * (z_dyn - self._from[1])
+        head, lips = (_smooth(self._since_interrupt / frames) for frames in (SETTLE_FRAMES, LIPS_SETTLE_FRAMES))
+        return self._from[0] + head * (z_pose - self._from[0]), self._from[1] + lips * (z_dyn - self._from[1])
 
     def _calm(self) -> float:
         """How far the head is held at rest after an interruption: for a while, and slowly let go."""

@@ -13,7 +13,7 @@ from fake_engines import FakeMotion, scales, talk
 from talkinghead.motion.controls import EMOTIONS, Controls
 from talkinghead.motion.denoiser import CONDITIONS, FLAGS, LASTING_SIZES, MotionScales
 from talkinghead.motion.eyes import EYE_LIMIT_DEG
-from talkinghead.motion.generator import HEAD_LIMIT, HEAD_SHARE, SETTLE_FRAMES, MotionGenerator
+from talkinghead.motion.generator import HEAD_LIMIT, HEAD_SHARE, LIPS_SETTLE_FRAMES, SETTLE_FRAMES, MotionGenerator
 from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, LatentModel, Latents
 from talkinghead.motion.pose import facing_deg
 from talkinghead.motion.rest import LIP_PAIRS, gap_rows
@@ -273,10 +273,10 @@ def test_interrupt_rests_within_150_ms_and_without_a_jump(make: Make, latent: La
     after, going_on = generator.push(silence(80)), other.push(silence(80))
     course = np.concatenate([lips(latent, shown)[194:195], lips(latent, after)])
     assert course[0] > 0.02
-    assert np.abs(course[SETTLE_FRAMES:]).max() < 0.05 * course[0]
+    assert np.abs(course[LIPS_SETTLE_FRAMES:]).max() < 0.05 * course[0]
     for before, z in ((shown.z_pose[194], after.z_pose), (shown.z_dyn[194], after.z_dyn)):
         step = np.abs(np.diff(np.concatenate([before[None], z[:12]]), axis=0))
-        assert step[0].max() < 0.4 * max(step.max(), 0.05)
+        assert step[0].max() < 0.5 * max(step.max(), 0.05)
         assert step.max() < 0.45 * np.abs(z[:12] - before).max() + 0.05
     calm, wild = (np.linalg.norm(m.z_pose[SETTLE_FRAMES:18, :3], axis=1).mean() for m in (after, going_on))
     assert calm < 0.5 * wild

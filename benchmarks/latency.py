@@ -2,7 +2,7 @@
 
     python benchmarks/latency.py [--photo PHOTO] [--audio AUDIO] [--hops 3000] [--live] [--json FILE]
 
---live measures calls instead, with a real server and callers in processes of their own (`benchmarks/live.py`).
+--live measures calls instead, with a real server and callers in processes of their own (`benchmarks/calls.py`).
 
 Constancy: the motion of so many hops in a row (3,000 are two and a half minutes of a call and take some 30 s; 72,000 are an
 hour). The network's past fills up within two seconds; its state has one size from then on.
@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import calls
 import cv2
-import live
 import numpy as np
 from motion_play import Player
 
@@ -159,10 +159,10 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, default=DATA / "speech.ogg")
     parser.add_argument("--hops", type=int, default=3000, help="of motion in a row, to see whether its cost is constant")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--live", action="store_true", help="calls, by live.py with its usual settings")
+    parser.add_argument("--live", action="store_true", help="calls, by calls.py with its usual settings")
     args = parser.parse_args()
     if args.live:
-        live.main(["--json", str(args.json)] if args.json else [])
+        calls.main(["--json", str(args.json)] if args.json else [])
         return
     print(
         f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"

@@ -109,7 +109,8 @@ class LiveSession:
 
     def interrupt(self) -> int:
         """Stop speaking at once; returns the new generation. Sound, motion and frames of older ones are dropped wherever they
-        wait; the sound is silent with the next frame (faded out within 10 ms), the lips at rest four frames later, the head six."""
+        wait; the sound is silent with the next frame (faded out within 10 ms), the lips at rest four frames later and the head
+        six."""
         generation = self._sound.interrupt()
         self._wake.set()
         return generation

@@ -1,6 +1,6 @@
 """A call as its caller has it: a real server and a real caller, each in a process of its own, over loopback.
 
-    python benchmarks/live.py [--json FILE] [--only NAME ...] [--minutes 10] [--calls 4]      (latency.py --live does the same)
+    python benchmarks/calls.py [--json FILE] [--only NAME ...] [--minutes 10] [--calls 4]      (latency.py --live does the same)
 
 answer      first picture after the page asks; mouth-to-glass: from the first packet of a burst of sound at the server's door to
             the first picture of an opening mouth, decoded at the caller
@@ -28,7 +28,7 @@ from urllib.request import urlopen
 
 import cv2
 import numpy as np
-from live_figures import at_rest_ms, mouth_to_glass_ms, opening, quantiles, rate_hz, silent_ms, slope_per_hour
+from call_figures import at_rest_ms, mouth_to_glass_ms, opening, quantiles, rate_hz, silent_ms, slope_per_hour
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "examples" / "data"
@@ -91,7 +91,7 @@ class Server:
 
 def caller(folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start a caller; what it keeps lies in ``folder`` when it ends."""
-    line = [sys.executable, str(ROOT / "benchmarks" / "live_caller.py"), json.dumps({**options, "out": str(folder / "kept.npz")})]
+    line = [sys.executable, str(ROOT / "benchmarks" / "call_client.py"), json.dumps({**options, "out": str(folder / "kept.npz")})]
     return subprocess.Popen(line, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 

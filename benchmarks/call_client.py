@@ -1,6 +1,6 @@
-"""A caller in a process of its own, for `benchmarks/live.py`: it joins a server, sends sound, and keeps what comes back.
+"""A caller in a process of its own, for `benchmarks/calls.py`: it joins a server, sends sound, and keeps what comes back.
 
-    python benchmarks/live_caller.py '{"url": ..., "out": ..., "talk": [[1.0, 0.3], ...], ...}'
+    python benchmarks/call_client.py '{"url": ..., "out": ..., "talk": [[1.0, 0.3], ...], ...}'
 
 Clocks are `time.monotonic`, which all processes of a machine share.
 """

@@ -13,7 +13,7 @@ ARRIVAL_S = 100 + np.arange(0, 3, 0.025)
 
 @pytest.fixture
 def figures(script: Callable[[str], ModuleType]) -> ModuleType:
-    return script("live_figures")
+    return script("call_figures")
 
 
 def course(opens_s: float, shuts_s: float, noise: float = 0.001) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_rates_quantiles_and_slopes(figures: ModuleType) -> None:
 def test_a_vowel_begins_at_once_and_is_loud(script: Callable[[str], ModuleType]) -> None:
     for name in ("aiortc", "aiohttp"):
         pytest.importorskip(name)
-    sound = script("live_caller").vowel(0.3)
+    sound = script("call_client").vowel(0.3)
     assert len(sound) == 14_400 and sound.dtype == np.float32
     assert np.abs(sound).max() <= 0.25
     assert np.sqrt(np.mean(sound[240:960] ** 2)) > 0.03

@@ -72,6 +72,18 @@ def test_lips_move_in_speech_and_are_still_in_silence(talk: Latents, latent: Lat
     assert max(np.ptp(before), np.ptp(after)) < 0.004
 
 
+def test_int8_moves_as_the_floating_point_networks_do(latent: LatentModel, talk: Latents) -> None:
+    numbers = MotionScales.load(model_path("motion", "motion.npz")), Style.load(model_path("motion", "style.npz")), latent
+    encoder = SpeechEncoder(OnnxEngine(model_path("speech", "speech.onnx")))
+    generator = MotionGenerator(OnnxEngine(model_path("motion", "motion.onnx")), *numbers, controls=Controls(blink_rate=0.0))
+    quiet = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    exact = moved(encoder, generator, np.concatenate([quiet, babble(SPEECH_S), quiet, quiet]))
+    a, b = opening(latent, exact), opening(latent, talk)
+    assert np.corrcoef(a, b)[0, 1] > 0.99
+    assert b.std() / a.std() == pytest.approx(1.0, abs=0.04)
+    assert np.median(np.abs(exact.z_pose - talk.z_pose)[:, :3]) < 0.01  # radians: half a degree
+
+
 def test_motion_is_bounded_and_alive(talk: Latents) -> None:
     assert np.isfinite(talk.z_pose).all() and np.isfinite(talk.z_dyn).all()
     assert (np.abs(talk.z_pose) < HEAD_LIMIT).all()

@@ -9,7 +9,7 @@ import numpy as np
 
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render import layout
-from talkinghead.render.patch import Window, cover, mix, plane_warp, rigid_map, smooth_fill
+from talkinghead.render.patch import Look, Window, cover, mix, plane_warp, rigid_map, smooth_fill
 from talkinghead.render.surround import smoothstep
 
 _LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
@@ -193,15 +193,15 @@ class EyeLayer:
         return Window.around(np.concatenate((ring, _past_fold(points[:, :2], self._eye))), 4.0, self._size_px)
 
     def draw(
-        self, lids: np.ndarray, plain: np.ndarray, shut: np.ndarray, window: Window, points: np.ndarray, pose: HeadPose
+        self, lids: np.ndarray, plain: Look, shut: Look, window: Window, points: np.ndarray, pose: HeadPose
     ) -> np.ndarray:
-        """The finished eye (h, w, 3) float32 in ``window`` for driven points (478, 3) whose lids do not cross.
+        """The finished eye (h, w, 3), 0 to 255, in ``window`` for driven points (478, 3) whose lids do not cross.
 
         ``lids`` is the warped picture with the opening filled with skin, ``plain`` that with the photographed eye,
         ``shut`` that with smooth lids, all (h, w, 3). Close to the photo's own state the photographed eye is kept as it is.
         """
         if self._covered:
-            return plain.astype(np.float32)
+            return plain()
         eye = self._eye
         places = points[:, :2].astype(np.float64)
         ring = places[list(eye.upper + eye.lower[-2:0:-1])]
@@ -215,19 +215,19 @@ class EyeLayer:
         change = max(float(np.abs(ring - expected).max()), float(np.hypot(*turned)))
         blend = float(smoothstep(0.15, 1.2, np.array(change)))
         if blend <= 0:
-            return plain.astype(np.float32)
+            return plain()
         opening = cv2.GaussianBlur(cover(ring, window), (0, 0), 0.55)
         ball = self._ball(plane, turned, window)
         closed = 1.0 - min(1.0, float(self._gaps(places).mean()) / max(self._open_px * 0.7, 1.0))
         skin = lids.astype(np.float32)
         if closed > 0:
-            skin += (shut - skin) * (_LID_SKIN * closed)
+            skin += (shut() - skin) * np.float32(_LID_SKIN * closed)
         opening = opening * (1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
-        drawn = mix(skin, ball * self._shadow(opening, places)[..., None], opening)
+        drawn = mix(skin, self._shaded(ball, opening, places), opening)
         if closed > 0:
             line = self._lash(places[list(eye.upper)], window)
             drawn = mix(drawn, self._lash_colour, _LASH_DARKNESS * min(1.0, 2.5 * closed) * line)
-        return mix(plain.astype(np.float32), drawn, np.full(window.shape, blend, np.float32))
+        return drawn if blend >= 1 else cv2.addWeighted(plain().astype(np.float32), 1 - blend, drawn, blend, 0)
 
     def _ball(self, plane: np.ndarray, turned: np.ndarray, window: Window) -> np.ndarray:
         rest = plane @ self._texture_origin
@@ -236,14 +236,16 @@ class EyeLayer:
         disc = plane_warp(self._disc, rest, window)
         return mix(sclera, disc[..., :3], disc[..., 3])
 
-    def _shadow(self, opening: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """The upper lid's shadow on what it uncovers when the eye is opened wider than in the photo."""
+    def _shaded(self, ball: np.ndarray, opening: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """The ball with the upper lid's shadow on what it uncovers when the eye is opened wider than in the photo."""
         wider = float(self._gaps(places).mean()) / max(self._open_px, 1.0) - 1.0
         strength = 0.3 * min(max(wider, 0.0) * 2.0, 1.0)
+        if strength <= 0:
+            return ball
         sigma = max(1.0, 0.012 * self._pose.scale_px)
         soft = cv2.GaussianBlur(opening, (0, 0), sigma)
         soft = cv2.warpAffine(soft, np.array([[1, 0, 0], [0, 1, sigma * 0.6]], np.float32), soft.shape[::-1])
-        return 1.0 - strength * (1.0 - np.clip((soft - 0.3) / 0.5, 0, 1))
+        return np.asarray(ball * (1.0 - strength * (1.0 - np.clip((soft - 0.3) / 0.5, 0, 1)))[..., None])
 
     def _lash(self, margin: np.ndarray, window: Window) -> np.ndarray:
         h, w = window.shape

@@ -143,7 +143,7 @@ class Mesh:
         found = part.copy() if shift is None else self._face.solve(shift, near, part, _ROUNDS_FACE)
         triangles.draw(found, canvas, near, *((1,) if shift is None else (0, 1)))
         # Only the difference is smoothed, so that nothing shows where the rectangle ends.
-        part += cv2.blur(found - part, (3, 3))
+        part += np.asarray(cv2.blur(found - part, (3, 3)), np.float32)
         return field
 
     def _steep(self, shift: np.ndarray) -> np.ndarray:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from talkinghead.motion.pose import HeadPose
+
+Look = Callable[[], np.ndarray]
+"""Samples a window of the picture when it is needed."""
 
 _SUPERSAMPLE = 4
 _SHIFT = 6
@@ -34,6 +38,9 @@ class Window:
         """Nothing of it lies in the picture."""
         return self.x1 - self.x0 < 2 or self.y1 - self.y0 < 2
 
+    def __contains__(self, other: Window) -> bool:
+        return self.x0 <= other.x0 and self.y0 <= other.y0 and self.x1 >= other.x1 and self.y1 >= other.y1
+
     @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the rectangle in a picture."""
@@ -57,11 +64,18 @@ class Window:
 
 def cover(polygon: np.ndarray, window: Window) -> np.ndarray:
     """How much of each pixel of ``window`` the polygon (n, 2) px covers: float32 (h, w) in 0..1."""
-    h, w = window.shape
-    big = np.zeros((h * _SUPERSAMPLE, w * _SUPERSAMPLE), np.uint8)
-    fixed = ((polygon - window.origin + 0.5) * _SUPERSAMPLE - 0.5) * (1 << _SHIFT)
+    out = np.zeros(window.shape, np.float32)
+    low, high = np.floor(polygon.min(axis=0)) - 1, np.ceil(polygon.max(axis=0)) + 2
+    x0, y0 = (int(min(max(at, 0), size)) for at, size in zip(low - window.origin, out.shape[::-1], strict=True))
+    x1, y1 = (int(min(max(at, 0), size)) for at, size in zip(high - window.origin, out.shape[::-1], strict=True))
+    if x1 <= x0 or y1 <= y0:
+        return out
+    big = np.zeros(((y1 - y0) * _SUPERSAMPLE, (x1 - x0) * _SUPERSAMPLE), np.uint8)
+    fixed = ((polygon - window.origin - (x0, y0) + 0.5) * _SUPERSAMPLE - 0.5) * (1 << _SHIFT)
     cv2.fillPoly(big, [np.round(np.clip(fixed, -1e6, 1e6)).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
-    return cv2.resize(big, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    small = cv2.resize(big, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    np.multiply(small, np.float32(1 / 255), out=out[y0:y1, x0:x1])
+    return out
 
 
 def smooth_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -111,5 +125,6 @@ def rigid_map(start: HeadPose, end: HeadPose, points: np.ndarray) -> np.ndarray:
 
 
 def mix(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """``above`` over ``below`` (h, w, 3) with ``alpha`` (h, w)."""
-    return below + (above - below) * alpha[..., None]
+    """``above`` over ``below`` (h, w, 3) with ``alpha`` (h, w); float32. ``above`` may be one colour (3,)."""
+    weight = cv2.merge([np.asarray(alpha, np.float32)] * 3)
+    return np.asarray(cv2.add(np.asarray(below, np.float32), cv2.multiply(np.subtract(above, below, dtype=np.float32), weight)))

@@ -70,7 +70,8 @@ class Spot:
         if any(self.shift):
             part = _shifted(part, (-self.shift[0], -self.shift[1]))
         part = part[y0 - w.y0 : y1 - w.y0, x0 - w.x0 : x1 - w.x0]
-        frame[y0:y1, x0:x1] = np.clip(np.rint(frame[y0:y1, x0:x1] + 255 * part), 0, 255).astype(np.uint8)
+        below = frame[y0:y1, x0:x1]
+        below[:] = cv2.add(below, np.multiply(part, np.float32(255), order="C"), dtype=cv2.CV_8U)
 
 
 def _shifted(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray:

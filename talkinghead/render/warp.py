@@ -12,7 +12,7 @@ from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeLayer, lash_points, 
 from talkinghead.render.layout import LOWER_LIP, OVAL, SKIN_POINTS, UPPER_LIP
 from talkinghead.render.mesh import Mesh, delaunay, signed_areas
 from talkinghead.render.mouth import MouthLayer
-from talkinghead.render.patch import Window
+from talkinghead.render.patch import Look, Window
 from talkinghead.render.resample import FINE, FinePhoto
 from talkinghead.render.surround import Surround, skin_inset
 
@@ -142,17 +142,20 @@ class WarpDecoder:
             area = Window(*corners)
             places = np.asarray(cv2.scaleAdd(shift, FINE, self._grid[area.slices]))
             out[area.slices] = self._base.sample(places)
+
+        def look(photo: FinePhoto, window: Window) -> Look:
+            return lambda: photo.sample(self._places(window, area, places))
+
         for part in self._eyes:
             window = part.window(points)
             if not window.empty:
-                where = self._places(window, area, places)
-                lids, plain, shut = (photo.sample(where) for photo in (self._base, self._plain, self._shut))
-                out[window.slices] = _to_bytes(part.draw(lids, plain, shut, window, points, pose))
+                lids = out[window.slices] if window in area else look(self._base, window)()
+                drawn = part.draw(lids, look(self._plain, window), look(self._shut, window), window, points, pose)
+                out[window.slices] = _to_bytes(drawn)
         window = self._mouth.window(points)
         if not window.empty:
-            where = self._places(window, area, places)
-            lips, plain = self._base.sample(where), self._plain.sample(where)
-            out[window.slices] = _to_bytes(self._mouth.draw(lips, plain, window, points, gaps, pose))
+            lips = out[window.slices] if window in area else look(self._base, window)()
+            out[window.slices] = _to_bytes(self._mouth.draw(lips, look(self._plain, window), window, points, gaps, pose))
         return out
 
     def _places(self, window: Window, area: Window, places: np.ndarray) -> np.ndarray:
@@ -168,4 +171,4 @@ class WarpDecoder:
 
 
 def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    return picture if picture.dtype == np.uint8 else np.asarray(cv2.add(picture, 0.0, dtype=cv2.CV_8U))  # rounds and saturates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render import layout
-from talkinghead.render.patch import Look, Window, cover, mix, plane_warp, rigid_map, smooth_fill
+from talkinghead.render.patch import Look, RigidMap, Window, cover, mix, plane_warp, smooth_fill
 from talkinghead.render.surround import smoothstep
 
 _LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
@@ -74,14 +75,20 @@ def _past_fold(points: np.ndarray, eye: EyeIndex) -> np.ndarray:
 def uncross(points: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
     """Let two facing edges that crossed meet half-way, in place; returns the gaps (n,) px, 0 where they meet."""
     top, bottom = points[list(upper)], points[list(lower)]
-    across = top[-1, :2] - top[0, :2]
-    down = np.array((-across[1], across[0])) / max(float(np.hypot(*across)), 1e-6)
-    gap = (bottom[:, :2] - top[:, :2]) @ down
+    gap = _gaps(top, bottom)
     crossed = gap < 0
-    middle = (top + bottom) / 2
-    points[np.array(upper)[crossed]] = middle[crossed]
-    points[np.array(lower)[crossed]] = middle[crossed]
+    if crossed.any():
+        middle = (top + bottom) / 2
+        points[np.array(upper)[crossed]] = middle[crossed]
+        points[np.array(lower)[crossed]] = middle[crossed]
     return np.maximum(gap, 0.0)
+
+
+def _gaps(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """How far (n,) px the lower of two facing edges (n, d) lies below the upper."""
+    across = top[-1, :2] - top[0, :2]
+    down = np.array((-across[1], across[0])) / max(math.hypot(*across), 1e-6)
+    return np.asarray((bottom[:, :2] - top[:, :2]) @ down)
 
 
 def _sclera(patch: np.ndarray, white: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +118,8 @@ class EyeLayer:
         self._iris = self._points[eye.iris[0]]
         rim = self._points[list(eye.iris[1:])]
         self._radius = float(np.linalg.norm(rim - self._iris, axis=1).mean()) * _IRIS_SCALE
-        self._open_px = self._gaps(self._points).mean()
+        self._open_px = self._gap(self._points)
+        self._head, self._still = RigidMap(pose, self._solid), pose.inverse(self._solid[: len(self._ring)])
         self._window = Window.around(np.concatenate((self._ring, rim)), 0.06 * pose.scale_px, self._size_px)
         self._textures(face[self._window.slices].astype(np.float32))
         self._covered = self._behind_glass(face)
@@ -123,8 +131,8 @@ class EyeLayer:
         lid, cheek = (float(np.median(_at(face, places) @ _LUMA)) for places in (lids, cheeks))
         return lid < _GLASS_DARKNESS * cheek
 
-    def _gaps(self, points: np.ndarray) -> np.ndarray:
-        return uncross(points.copy(), self._eye.upper, self._eye.lower)[1:-1]
+    def _gap(self, points: np.ndarray) -> float:
+        return float(_gaps(points[list(self._eye.upper)], points[list(self._eye.lower)])[1:-1].clip(min=0).mean())
 
     def fill_opening(self, base: np.ndarray) -> None:
         """Replace the eye within the opening of ``base`` (s, s, 3) uint8 by lid skin, in place."""
@@ -206,8 +214,8 @@ class EyeLayer:
         places = points[:, :2].astype(np.float64)
         ring = places[list(eye.upper + eye.lower[-2:0:-1])]
         corner = places[[eye.upper[0], eye.upper[-1]]].mean(axis=0)
-        plane = rigid_map(self._pose, pose, self._solid)
-        expected = pose.apply(self._pose.inverse(self._solid[: len(ring)]))[:, :2]
+        plane = self._head.to(pose)
+        expected = pose.apply(self._still)[:, :2]
         aside = corner - (expected[0] + expected[len(eye.upper) - 1]) / 2
         expected += aside
         plane[:, 2] += aside
@@ -218,12 +226,13 @@ class EyeLayer:
             return plain()
         opening = cv2.GaussianBlur(cover(ring, window), (0, 0), 0.55)
         ball = self._ball(plane, turned, window)
-        closed = 1.0 - min(1.0, float(self._gaps(places).mean()) / max(self._open_px * 0.7, 1.0))
+        gap = self._gap(places)
+        closed = 1.0 - min(1.0, gap / max(self._open_px * 0.7, 1.0))
         skin = lids.astype(np.float32)
         if closed > 0:
             skin += (shut() - skin) * np.float32(_LID_SKIN * closed)
-        opening = opening * (1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
-        drawn = mix(skin, self._shaded(ball, opening, places), opening)
+        opening *= np.float32(1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
+        drawn = mix(skin, self._shaded(ball, opening, gap), opening)
         if closed > 0:
             line = self._lash(places[list(eye.upper)], window)
             drawn = mix(drawn, self._lash_colour, _LASH_DARKNESS * min(1.0, 2.5 * closed) * line)
@@ -236,9 +245,9 @@ class EyeLayer:
         disc = plane_warp(self._disc, rest, window)
         return mix(sclera, disc[..., :3], disc[..., 3])
 
-    def _shaded(self, ball: np.ndarray, opening: np.ndarray, places: np.ndarray) -> np.ndarray:
+    def _shaded(self, ball: np.ndarray, opening: np.ndarray, gap: float) -> np.ndarray:
         """The ball with the upper lid's shadow on what it uncovers when the eye is opened wider than in the photo."""
-        wider = float(self._gaps(places).mean()) / max(self._open_px, 1.0) - 1.0
+        wider = gap / max(self._open_px, 1.0) - 1.0
         strength = 0.3 * min(max(wider, 0.0) * 2.0, 1.0)
         if strength <= 0:
             return ball

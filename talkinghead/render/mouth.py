@@ -8,7 +8,7 @@ import numpy as np
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render.eyes import uncross
 from talkinghead.render.layout import CHIN, LOWER_LIP, OUTER_LIPS, UPPER_LIP
-from talkinghead.render.patch import Look, Window, cover, mix, plane_warp, rigid_map, smooth_fill
+from talkinghead.render.patch import Look, RigidMap, Window, cover, mix, plane_warp, smooth_fill
 from talkinghead.render.surround import smoothstep
 from talkinghead.render.teeth import MouthTextures, paint_mouth, sharpened
 
@@ -42,6 +42,9 @@ class MouthLayer:
         self._pose, self._size_px = pose, face.shape[0]
         self._points = points.astype(np.float64)
         self._ring = self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
+        self._skull = RigidMap(pose, self._points[list(UPPER_LIP + LOWER_LIP + OUTER_LIPS)])
+        self._still = pose.inverse(self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])])
+        self._chin = pose.inverse(self._points[list(CHIN)])
         gaps = uncross(self._points.copy(), UPPER_LIP, LOWER_LIP)
         outer = self._points[list(OUTER_LIPS), :2]
         self._window = Window.around(outer, 0.06 * pose.scale_px, self._size_px)
@@ -145,7 +148,7 @@ class MouthLayer:
         skull, jaw = self._planes(points, pose)
         blend = 1.0
         if self._photo is not None:
-            expected = pose.apply(self._pose.inverse(self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])]))[:, :2]
+            expected = pose.apply(self._still)[:, :2]
             ring = points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
             blend = float(smoothstep(0.3, 2.5, np.abs(ring - expected).max()))
             if blend <= 0:
@@ -160,9 +163,8 @@ class MouthLayer:
 
     def _planes(self, points: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
         """Plane maps (2, 3) photo to picture for what is fixed to the skull and to the jaw."""
-        chin = self._points[list(CHIN)]
-        skull = rigid_map(self._pose, pose, self._points[list(UPPER_LIP + LOWER_LIP + OUTER_LIPS)])
-        chin_drop = (points[list(CHIN)] - pose.apply(self._pose.inverse(chin)))[:, :2].mean(axis=0)
+        skull = self._skull.to(pose)
+        chin_drop = (points[list(CHIN)] - pose.apply(self._chin))[:, :2].mean(axis=0)
         lip = points[list(LOWER_LIP[4:7]), :2].mean(axis=0)
         lip_rest = self._points[list(LOWER_LIP[4:7]), :2].mean(axis=0)
         lip_drop = lip - (skull[:, :2] @ lip_rest + skull[:, 2])

@@ -109,19 +109,26 @@ def plane_warp(texture: np.ndarray, matrix: np.ndarray, window: Window) -> np.nd
     return cv2.warpAffine(texture, local, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def rigid_map(start: HeadPose, end: HeadPose, points: np.ndarray) -> np.ndarray:
-    """The affine map (2, 3) that comes closest to what a head turning from ``start`` to ``end`` does to ``points``.
+class RigidMap:
+    """What a head that turns from ``start`` does to some ``points`` (n, 3) px of the photo, as an affine map of the plane."""
 
-    ``points`` (n, 3) px are those of the photo; a ridge keeps thin sets (closed lips) from tipping over.
-    """
-    there = end.apply(start.inverse(points))[:, :2]
-    before, after = points[:, :2].mean(axis=0), there.mean(axis=0)
-    plane = end.scale_px * end.rotation[:2, :2] @ np.linalg.inv(start.scale_px * start.rotation[:2, :2])
-    a = points[:, :2] - before
-    rest = there - after - a @ plane.T
-    ridge = 0.02 * float((a * a).sum()) * np.eye(2)
-    linear = plane + np.linalg.solve(a.T @ a + ridge, a.T @ rest).T
-    return np.concatenate((linear, (after - linear @ before)[:, None]), axis=1)
+    def __init__(self, start: HeadPose, points: np.ndarray) -> None:
+        self._canonical = start.inverse(points)
+        self._middle = points[:, :2].mean(axis=0)
+        self._around = points[:, :2] - self._middle
+        self._flat = np.linalg.inv(start.scale_px * start.rotation[:2, :2])
+        # A ridge keeps thin sets (closed lips) from tipping over.
+        square = self._around.T @ self._around
+        ridge = 0.02 * float(np.trace(square)) * np.eye(2)
+        self._fit = np.linalg.solve(square + ridge, self._around.T)
+
+    def to(self, end: HeadPose) -> np.ndarray:
+        """The map (2, 3) that comes closest to what turning to ``end`` does to the points."""
+        there = end.apply(self._canonical)[:, :2]
+        after = there.mean(axis=0)
+        plane = end.scale_px * end.rotation[:2, :2] @ self._flat
+        linear = plane + (self._fit @ (there - after - self._around @ plane.T)).T
+        return np.concatenate((linear, (after - linear @ self._middle)[:, None]), axis=1)
 
 
 def mix(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> np.ndarray:

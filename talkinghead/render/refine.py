@@ -112,7 +112,8 @@ def patch_input(frame: np.ndarray, spots: list[Spot]) -> np.ndarray:
     height, width = spots[0].window.shape
     out = np.empty((len(spots), CHANNELS, height, width), np.float32)
     for row, spot in zip(out, spots, strict=True):
-        np.multiply(spot.cut(frame).transpose(2, 0, 1), np.float32(1 / 255), out=row[:3], casting="unsafe")
+        for plane, colour in zip(row, cv2.split(spot.cut(frame)), strict=False):
+            np.multiply(colour, np.float32(1 / 255), out=plane)
         row[3:] = spot.covers()
     return out
 

@@ -231,7 +231,7 @@ class EyeLayer:
         skin = lids.astype(np.float32)
         if closed > 0:
             skin += (shut() - skin) * np.float32(_LID_SKIN * closed)
-        opening *= np.float32(1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
+        opening = opening * np.float32(1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
         drawn = mix(skin, self._shaded(ball, opening, gap), opening)
         if closed > 0:
             line = self._lash(places[list(eye.upper)], window)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from talkinghead.render.flow import Flow
+from talkinghead.render.patch import Window
 from talkinghead.render.raster import Canvas, Rectangle
 
 _STILL_PX = 0.01
@@ -46,6 +47,32 @@ def signed_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Twice the signed area (t,) of each triangle of points (n, 2)."""
     a, b, c = (points[triangles[:, k]] for k in range(3))
     return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+
+
+class Displacement:
+    """Where the pixels of a picture come from: ``field`` (h, w, 2) px beside themselves, at every ``step``th pixel of ``area``.
+    The rest of the picture is still."""
+
+    def __init__(self, field: np.ndarray, step: int, area: Window) -> None:
+        self.area, self._step = area, step
+        # A cell more on each side, so that enlarging is linear up to the border.
+        around = cv2.copyMakeBorder(field, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        first, (height, width) = (step - 1) / 2 - step, around.shape[:2]
+        x = area.x0 + first + step * np.arange(width, dtype=np.float32)
+        y = area.y0 + first + step * np.arange(height, dtype=np.float32)
+        self._cells = np.asarray(cv2.add(around, np.stack(np.meshgrid(x, y), axis=2)), np.float32)
+
+    def places(self, window: Window, scale: int = 1) -> np.ndarray:
+        """Where each pixel of ``window``, which lies within the area, comes from: x and y (h, w, 2) float32 px, ``scale``
+        times."""
+        step, area = self._step, self.area
+        column, row = (window.x0 - area.x0) // step, (window.y0 - area.y0) // step
+        columns, rows = -(-(window.x1 - area.x0) // step) + 2, -(-(window.y1 - area.y0) // step) + 2
+        cells = self._cells[row:rows, column:columns] * np.float32(scale)
+        large = cv2.resize(cells, (cells.shape[1] * step, cells.shape[0] * step), interpolation=cv2.INTER_LINEAR)
+        left, top = window.x0 - area.x0 - (column - 1) * step, window.y0 - area.y0 - (row - 1) * step
+        height, width = window.shape
+        return large[top : top + height, left : left + width]
 
 
 @dataclass(frozen=True)
@@ -97,15 +124,10 @@ class Mesh:
         self._face = Flow(Canvas(size_px, steps[1]), self._source, triangles[order], near)
         self._hidden = self._layer == 0  # beneath the upper layer in the photo too
         self._hidden[order[np.union1d(self._around.shown, self._face.shown)]] = False
-        self._full = np.zeros((size_px, size_px, 2), np.float32)
 
-    def displacement(self, target: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, Rectangle] | None:
-        """Where each pixel comes from, relative to itself.
-
-        ``target`` (n, 2) px and ``depth`` (n,) (smaller is nearer) of the moved vertices. Returns the displacement
-        (h, w, 2) float32 in px, which the next call overwrites, and the rectangle (x0, y0, x1, y1) that it covers; None when
-        nothing moved. Outside the rectangle the picture is still.
-        """
+    def displacement(self, target: np.ndarray, depth: np.ndarray) -> Displacement | None:
+        """Where each pixel comes from, for ``target`` (n, 2) px and ``depth`` (n,) (smaller is nearer) of the moved vertices;
+        None when nothing moved."""
         shift = self._source - target
         moved = _any(np.abs(shift) > _STILL_PX)
         active = _any(moved[self.triangles])
@@ -123,8 +145,7 @@ class Mesh:
         field = cv2.blur(field, (3, 3))
         if len(self._upper):
             field = self._with_face(field, whole, target, triangles, shift if smooth else None)
-        full = self._full[: whole[3] - whole[1], : whole[2] - whole[0]]  # fresh memory costs as much as computing
-        return cv2.resize(field, full.shape[1::-1], dst=full, interpolation=cv2.INTER_LINEAR), whole
+        return Displacement(np.asarray(field), (self._face if len(self._upper) else self._around).canvas.step, Window(*whole))
 
     def _with_face(
         self, field: np.ndarray, whole: Rectangle, target: np.ndarray, triangles: _Moved, shift: np.ndarray | None

@@ -41,6 +41,10 @@ class Window:
     def __contains__(self, other: Window) -> bool:
         return self.x0 <= other.x0 and self.y0 <= other.y0 and self.x1 >= other.x1 and self.y1 >= other.y1
 
+    def common(self, other: Window) -> Window:
+        """What lies in both."""
+        return Window(max(self.x0, other.x0), max(self.y0, other.y0), min(self.x1, other.x1), min(self.y1, other.y1))
+
     @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the rectangle in a picture."""

@@ -13,6 +13,8 @@ from talkinghead.render.layout import LOWER_LIP, OVAL, SKIN_POINTS, UPPER_LIP
 from talkinghead.render.mesh import Displacement, Mesh, delaunay, signed_areas
 from talkinghead.render.mouth import MouthLayer
 from talkinghead.render.patch import Look, Window
+from talkinghead.render.person import Person
+from talkinghead.render.plate import Layers
 from talkinghead.render.resample import FINE, FinePhoto
 from talkinghead.render.surround import Surround, skin_inset
 
@@ -62,12 +64,20 @@ class WarpDecoder:
     """Draws frames of one portrait."""
 
     def __init__(
-        self, face: np.ndarray, points: np.ndarray, pose: HeadPose, canonical: np.ndarray, *, photographed: bool = True
+        self,
+        face: np.ndarray,
+        points: np.ndarray,
+        pose: HeadPose,
+        canonical: np.ndarray,
+        *,
+        photographed: bool = True,
+        layers: Layers | None = None,
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB; ``points`` (478, 3) px in it; ``pose`` of the head in it.
 
         ``canonical`` (478, 3) is the mean face in face heights; it says which points are neighbours. Without
-        ``photographed`` an open mouth's interior is painted as if the photo did not show it.
+        ``photographed`` an open mouth's interior is painted as if the photo did not show it. With ``layers`` the person moves
+        before a still background; without them what surrounds the head bends with it.
         """
         self._face = np.ascontiguousarray(face)
         size_px = face.shape[0]
@@ -75,7 +85,7 @@ class WarpDecoder:
         self._inset = skin_inset(points, pose)
         self._prepare(points, pose)
         self._rest = points
-        self._surround = Surround(points, pose, size_px)
+        self._surround = Surround(points, pose, size_px, alone=layers is not None)
         inner = face_triangles(canonical)
         count = SKIN_POINTS + 14 * len(_EYES)
         outer = self._outer_triangles(points, count)
@@ -91,6 +101,7 @@ class WarpDecoder:
             part.fill_lid(shut)
         self._mouth.fill_opening(base)
         self._plain, self._base, self._shut = FinePhoto(self._face), FinePhoto(base), FinePhoto(shut)
+        self._person = None if layers is None else Person(base, layers)
 
     def _outer_triangles(self, points: np.ndarray, offset: int) -> np.ndarray:
         places = np.concatenate((points[list(OVAL), :2], self._surround.source))
@@ -136,7 +147,10 @@ class WarpDecoder:
         area = Window(0, 0, 0, 0) if moved is None else moved.area
         for y in range(area.y0, area.y1, _BAND_PX):  # a few rows at a time stay in the cache
             band = Window(area.x0, y, area.x1, min(y + _BAND_PX, area.y1))
-            self._base.sample(_places(moved, band), out[band.slices])
+            if self._person is None:
+                self._base.sample(_places(moved, band), out[band.slices])
+            else:
+                self._person.sample(_places(moved, band), band, out[band.slices])
 
         def look(photo: FinePhoto, window: Window) -> Look:
             return lambda: photo.sample(_places(moved, window))

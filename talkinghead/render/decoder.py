@@ -8,6 +8,7 @@ import numpy as np
 
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
+from talkinghead.render.person import trusted_layers
 from talkinghead.render.refine import Refiner, Spot, code_mirror, eye_spots, motion_code, mouth_spots, patch_input
 from talkinghead.render.softness import soften, softness_px
 from talkinghead.render.warp import WarpDecoder
@@ -41,7 +42,8 @@ class Decoder:
         self, face: np.ndarray, points: np.ndarray, pose: HeadPose, latent: LatentModel, engines: DecoderEngines | None = None
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone."""
-        self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean), code_mirror(latent)
+        layers = trusted_layers(face, points)
+        self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean, layers=layers), code_mirror(latent)
         rest = self._warp.driven(points, pose)
         self._soft_px = softness_px(face, points)
         self._mouth = self._eyes = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render import layout
-from talkinghead.render.patch import Window, cover, mix, plane_warp, rigid_map, smooth_fill
+from talkinghead.render.patch import Look, RigidMap, Window, cover, mix, plane_warp, smooth_fill
 from talkinghead.render.surround import smoothstep
 
 _LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
@@ -74,14 +75,20 @@ def _past_fold(points: np.ndarray, eye: EyeIndex) -> np.ndarray:
 def uncross(points: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
     """Let two facing edges that crossed meet half-way, in place; returns the gaps (n,) px, 0 where they meet."""
     top, bottom = points[list(upper)], points[list(lower)]
-    across = top[-1, :2] - top[0, :2]
-    down = np.array((-across[1], across[0])) / max(float(np.hypot(*across)), 1e-6)
-    gap = (bottom[:, :2] - top[:, :2]) @ down
+    gap = _gaps(top, bottom)
     crossed = gap < 0
-    middle = (top + bottom) / 2
-    points[np.array(upper)[crossed]] = middle[crossed]
-    points[np.array(lower)[crossed]] = middle[crossed]
+    if crossed.any():
+        middle = (top + bottom) / 2
+        points[np.array(upper)[crossed]] = middle[crossed]
+        points[np.array(lower)[crossed]] = middle[crossed]
     return np.maximum(gap, 0.0)
+
+
+def _gaps(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """How far (n,) px the lower of two facing edges (n, d) lies below the upper."""
+    across = top[-1, :2] - top[0, :2]
+    down = np.array((-across[1], across[0])) / max(math.hypot(*across), 1e-6)
+    return np.asarray((bottom[:, :2] - top[:, :2]) @ down)
 
 
 def _sclera(patch: np.ndarray, white: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +118,8 @@ class EyeLayer:
         self._iris = self._points[eye.iris[0]]
         rim = self._points[list(eye.iris[1:])]
         self._radius = float(np.linalg.norm(rim - self._iris, axis=1).mean()) * _IRIS_SCALE
-        self._open_px = self._gaps(self._points).mean()
+        self._open_px = self._gap(self._points)
+        self._head, self._still = RigidMap(pose, self._solid), pose.inverse(self._solid[: len(self._ring)])
         self._window = Window.around(np.concatenate((self._ring, rim)), 0.06 * pose.scale_px, self._size_px)
         self._textures(face[self._window.slices].astype(np.float32))
         self._covered = self._behind_glass(face)
@@ -123,8 +131,8 @@ class EyeLayer:
         lid, cheek = (float(np.median(_at(face, places) @ _LUMA)) for places in (lids, cheeks))
         return lid < _GLASS_DARKNESS * cheek
 
-    def _gaps(self, points: np.ndarray) -> np.ndarray:
-        return uncross(points.copy(), self._eye.upper, self._eye.lower)[1:-1]
+    def _gap(self, points: np.ndarray) -> float:
+        return float(_gaps(points[list(self._eye.upper)], points[list(self._eye.lower)])[1:-1].clip(min=0).mean())
 
     def fill_opening(self, base: np.ndarray) -> None:
         """Replace the eye within the opening of ``base`` (s, s, 3) uint8 by lid skin, in place."""
@@ -193,21 +201,21 @@ class EyeLayer:
         return Window.around(np.concatenate((ring, _past_fold(points[:, :2], self._eye))), 4.0, self._size_px)
 
     def draw(
-        self, lids: np.ndarray, plain: np.ndarray, shut: np.ndarray, window: Window, points: np.ndarray, pose: HeadPose
+        self, lids: np.ndarray, plain: Look, shut: Look, window: Window, points: np.ndarray, pose: HeadPose
     ) -> np.ndarray:
-        """The finished eye (h, w, 3) float32 in ``window`` for driven points (478, 3) whose lids do not cross.
+        """The finished eye (h, w, 3), 0 to 255, in ``window`` for driven points (478, 3) whose lids do not cross.
 
         ``lids`` is the warped picture with the opening filled with skin, ``plain`` that with the photographed eye,
         ``shut`` that with smooth lids, all (h, w, 3). Close to the photo's own state the photographed eye is kept as it is.
         """
         if self._covered:
-            return plain.astype(np.float32)
+            return plain()
         eye = self._eye
         places = points[:, :2].astype(np.float64)
         ring = places[list(eye.upper + eye.lower[-2:0:-1])]
         corner = places[[eye.upper[0], eye.upper[-1]]].mean(axis=0)
-        plane = rigid_map(self._pose, pose, self._solid)
-        expected = pose.apply(self._pose.inverse(self._solid[: len(ring)]))[:, :2]
+        plane = self._head.to(pose)
+        expected = pose.apply(self._still)[:, :2]
         aside = corner - (expected[0] + expected[len(eye.upper) - 1]) / 2
         expected += aside
         plane[:, 2] += aside
@@ -215,19 +223,20 @@ class EyeLayer:
         change = max(float(np.abs(ring - expected).max()), float(np.hypot(*turned)))
         blend = float(smoothstep(0.15, 1.2, np.array(change)))
         if blend <= 0:
-            return plain.astype(np.float32)
+            return plain()
         opening = cv2.GaussianBlur(cover(ring, window), (0, 0), 0.55)
         ball = self._ball(plane, turned, window)
-        closed = 1.0 - min(1.0, float(self._gaps(places).mean()) / max(self._open_px * 0.7, 1.0))
+        gap = self._gap(places)
+        closed = 1.0 - min(1.0, gap / max(self._open_px * 0.7, 1.0))
         skin = lids.astype(np.float32)
         if closed > 0:
-            skin += (shut - skin) * (_LID_SKIN * closed)
-        opening = opening * (1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
-        drawn = mix(skin, ball * self._shadow(opening, places)[..., None], opening)
+            skin += (shut() - skin) * np.float32(_LID_SKIN * closed)
+        opening = opening * np.float32(1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
+        drawn = mix(skin, self._shaded(ball, opening, gap), opening)
         if closed > 0:
             line = self._lash(places[list(eye.upper)], window)
             drawn = mix(drawn, self._lash_colour, _LASH_DARKNESS * min(1.0, 2.5 * closed) * line)
-        return mix(plain.astype(np.float32), drawn, np.full(window.shape, blend, np.float32))
+        return drawn if blend >= 1 else cv2.addWeighted(plain().astype(np.float32), 1 - blend, drawn, blend, 0)
 
     def _ball(self, plane: np.ndarray, turned: np.ndarray, window: Window) -> np.ndarray:
         rest = plane @ self._texture_origin
@@ -236,14 +245,16 @@ class EyeLayer:
         disc = plane_warp(self._disc, rest, window)
         return mix(sclera, disc[..., :3], disc[..., 3])
 
-    def _shadow(self, opening: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """The upper lid's shadow on what it uncovers when the eye is opened wider than in the photo."""
-        wider = float(self._gaps(places).mean()) / max(self._open_px, 1.0) - 1.0
+    def _shaded(self, ball: np.ndarray, opening: np.ndarray, gap: float) -> np.ndarray:
+        """The ball with the upper lid's shadow on what it uncovers when the eye is opened wider than in the photo."""
+        wider = gap / max(self._open_px, 1.0) - 1.0
         strength = 0.3 * min(max(wider, 0.0) * 2.0, 1.0)
+        if strength <= 0:
+            return ball
         sigma = max(1.0, 0.012 * self._pose.scale_px)
         soft = cv2.GaussianBlur(opening, (0, 0), sigma)
         soft = cv2.warpAffine(soft, np.array([[1, 0, 0], [0, 1, sigma * 0.6]], np.float32), soft.shape[::-1])
-        return 1.0 - strength * (1.0 - np.clip((soft - 0.3) / 0.5, 0, 1))
+        return np.asarray(ball * (1.0 - strength * (1.0 - np.clip((soft - 0.3) / 0.5, 0, 1)))[..., None])
 
     def _lash(self, margin: np.ndarray, window: Window) -> np.ndarray:
         h, w = window.shape

@@ -8,7 +8,7 @@ import numpy as np
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render.eyes import uncross
 from talkinghead.render.layout import CHIN, LOWER_LIP, OUTER_LIPS, UPPER_LIP
-from talkinghead.render.patch import Window, cover, mix, plane_warp, rigid_map, smooth_fill
+from talkinghead.render.patch import Look, RigidMap, Window, cover, mix, plane_warp, smooth_fill
 from talkinghead.render.surround import smoothstep
 from talkinghead.render.teeth import MouthTextures, paint_mouth, sharpened
 
@@ -42,6 +42,9 @@ class MouthLayer:
         self._pose, self._size_px = pose, face.shape[0]
         self._points = points.astype(np.float64)
         self._ring = self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
+        self._skull = RigidMap(pose, self._points[list(UPPER_LIP + LOWER_LIP + OUTER_LIPS)])
+        self._still = pose.inverse(self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])])
+        self._chin = pose.inverse(self._points[list(CHIN)])
         gaps = uncross(self._points.copy(), UPPER_LIP, LOWER_LIP)
         outer = self._points[list(OUTER_LIPS), :2]
         self._window = Window.around(outer, 0.06 * pose.scale_px, self._size_px)
@@ -134,9 +137,9 @@ class MouthLayer:
         return Window.around(points[list(UPPER_LIP + LOWER_LIP), :2], 4.0, self._size_px)
 
     def draw(
-        self, lips: np.ndarray, plain: np.ndarray, window: Window, points: np.ndarray, gaps: np.ndarray, pose: HeadPose
+        self, lips: np.ndarray, plain: Look, window: Window, points: np.ndarray, gaps: np.ndarray, pose: HeadPose
     ) -> np.ndarray:
-        """The finished mouth (h, w, 3) float32 in ``window``.
+        """The finished mouth (h, w, 3), 0 to 255, in ``window``.
 
         ``lips`` is the warped picture without an interior, ``plain`` that with the photographed one, both (h, w, 3).
         ``points`` (478, 3) are driven and do not cross; ``gaps`` (11,) px say how far the lips are apart.
@@ -145,24 +148,23 @@ class MouthLayer:
         skull, jaw = self._planes(points, pose)
         blend = 1.0
         if self._photo is not None:
-            expected = pose.apply(self._pose.inverse(self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])]))[:, :2]
+            expected = pose.apply(self._still)[:, :2]
             ring = points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
             blend = float(smoothstep(0.3, 2.5, np.abs(ring - expected).max()))
             if blend <= 0:
-                return plain.astype(np.float32)
+                return plain()
         elif float(gaps.max()) < 0.05:
             return lips
         opening = cv2.GaussianBlur(cover(lip_outline(points, gaps), window), (0, 0), 0.5)
         drawn = mix(lips, self._interior(skull, jaw, window, self._lift(points, skull)) * self._shade(opening), opening)
         if self._open:
             drawn *= self._seam(points, gaps, window)
-        return mix(plain.astype(np.float32), drawn, np.full(window.shape, blend, np.float32))
+        return drawn if blend >= 1 else cv2.addWeighted(plain().astype(np.float32), 1 - blend, drawn, blend, 0)
 
     def _planes(self, points: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
         """Plane maps (2, 3) photo to picture for what is fixed to the skull and to the jaw."""
-        chin = self._points[list(CHIN)]
-        skull = rigid_map(self._pose, pose, self._points[list(UPPER_LIP + LOWER_LIP + OUTER_LIPS)])
-        chin_drop = (points[list(CHIN)] - pose.apply(self._pose.inverse(chin)))[:, :2].mean(axis=0)
+        skull = self._skull.to(pose)
+        chin_drop = (points[list(CHIN)] - pose.apply(self._chin))[:, :2].mean(axis=0)
         lip = points[list(LOWER_LIP[4:7]), :2].mean(axis=0)
         lip_rest = self._points[list(LOWER_LIP[4:7]), :2].mean(axis=0)
         lip_drop = lip - (skull[:, :2] @ lip_rest + skull[:, 2])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from talkinghead.motion.pose import HeadPose
+
+Look = Callable[[], np.ndarray]
+"""Samples a window of the picture when it is needed."""
 
 _SUPERSAMPLE = 4
 _SHIFT = 6
@@ -34,6 +38,13 @@ class Window:
         """Nothing of it lies in the picture."""
         return self.x1 - self.x0 < 2 or self.y1 - self.y0 < 2
 
+    def __contains__(self, other: Window) -> bool:
+        return self.x0 <= other.x0 and self.y0 <= other.y0 and self.x1 >= other.x1 and self.y1 >= other.y1
+
+    def common(self, other: Window) -> Window:
+        """What lies in both."""
+        return Window(max(self.x0, other.x0), max(self.y0, other.y0), min(self.x1, other.x1), min(self.y1, other.y1))
+
     @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the rectangle in a picture."""
@@ -57,11 +68,20 @@ class Window:
 
 def cover(polygon: np.ndarray, window: Window) -> np.ndarray:
     """How much of each pixel of ``window`` the polygon (n, 2) px covers: float32 (h, w) in 0..1."""
-    h, w = window.shape
+    out = np.zeros(window.shape, np.float32)
+    outline = np.clip(polygon, -1e4, 1e4).astype(np.float32)
+    x, y, width, height = cv2.boundingRect(outline)  # NumPy's minimum of so few points takes longer than filling them
+    part = Window(x - 1, y - 1, x + width + 1, y + height + 1).common(window)
+    if part.x1 <= part.x0 or part.y1 <= part.y0:
+        return out
+    h, w = part.shape
     big = np.zeros((h * _SUPERSAMPLE, w * _SUPERSAMPLE), np.uint8)
-    fixed = ((polygon - window.origin + 0.5) * _SUPERSAMPLE - 0.5) * (1 << _SHIFT)
-    cv2.fillPoly(big, [np.round(np.clip(fixed, -1e6, 1e6)).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
-    return cv2.resize(big, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    fixed = ((outline - (part.x0 - 0.5, part.y0 - 0.5)) * _SUPERSAMPLE - 0.5) * (1 << _SHIFT)
+    cv2.fillPoly(big, [np.rint(fixed).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
+    small = cv2.resize(big, (w, h), interpolation=cv2.INTER_AREA)
+    inner = out[part.y0 - window.y0 : part.y1 - window.y0, part.x0 - window.x0 : part.x1 - window.x0]
+    np.multiply(small, np.float32(1 / 255), out=inner)
+    return out
 
 
 def smooth_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -95,21 +115,29 @@ def plane_warp(texture: np.ndarray, matrix: np.ndarray, window: Window) -> np.nd
     return cv2.warpAffine(texture, local, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def rigid_map(start: HeadPose, end: HeadPose, points: np.ndarray) -> np.ndarray:
-    """The affine map (2, 3) that comes closest to what a head turning from ``start`` to ``end`` does to ``points``.
+class RigidMap:
+    """What a head that turns from ``start`` does to some ``points`` (n, 3) px of the photo, as an affine map of the plane."""
 
-    ``points`` (n, 3) px are those of the photo; a ridge keeps thin sets (closed lips) from tipping over.
-    """
-    there = end.apply(start.inverse(points))[:, :2]
-    before, after = points[:, :2].mean(axis=0), there.mean(axis=0)
-    plane = end.scale_px * end.rotation[:2, :2] @ np.linalg.inv(start.scale_px * start.rotation[:2, :2])
-    a = points[:, :2] - before
-    rest = there - after - a @ plane.T
-    ridge = 0.02 * float((a * a).sum()) * np.eye(2)
-    linear = plane + np.linalg.solve(a.T @ a + ridge, a.T @ rest).T
-    return np.concatenate((linear, (after - linear @ before)[:, None]), axis=1)
+    def __init__(self, start: HeadPose, points: np.ndarray) -> None:
+        self._canonical = start.inverse(points)
+        self._middle = points[:, :2].mean(axis=0)
+        self._around = points[:, :2] - self._middle
+        self._flat = np.linalg.inv(start.scale_px * start.rotation[:2, :2])
+        # A ridge keeps thin sets (closed lips) from tipping over.
+        square = self._around.T @ self._around
+        ridge = 0.02 * float(np.trace(square)) * np.eye(2)
+        self._fit = np.linalg.solve(square + ridge, self._around.T)
+
+    def to(self, end: HeadPose) -> np.ndarray:
+        """The map (2, 3) that comes closest to what turning to ``end`` does to the points."""
+        there = end.apply(self._canonical)[:, :2]
+        after = there.mean(axis=0)
+        plane = end.scale_px * end.rotation[:2, :2] @ self._flat
+        linear = plane + (self._fit @ (there - after - self._around @ plane.T)).T
+        return np.concatenate((linear, (after - linear @ self._middle)[:, None]), axis=1)
 
 
 def mix(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """``above`` over ``below`` (h, w, 3) with ``alpha`` (h, w)."""
-    return below + (above - below) * alpha[..., None]
+    """``above`` over ``below`` (h, w, 3) with ``alpha`` (h, w); float32. ``above`` may be one colour (3,)."""
+    weight = cv2.merge([np.asarray(alpha, np.float32)] * 3)
+    return np.asarray(cv2.add(np.asarray(below, np.float32), cv2.multiply(np.subtract(above, below, dtype=np.float32), weight)))

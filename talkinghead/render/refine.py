@@ -21,9 +21,9 @@ from talkinghead.render.resample import cubic_taps
 from talkinghead.render.warp import Driven
 from talkinghead.runtime.engine import Engine
 
-MOUTH_PX = (128, 128)
+MOUTH_PX = (112, 96)
 """Width, height."""
-EYE_PX = (80, 64)
+EYE_PX = (64, 48)
 CHANNELS = 5
 """RGB and how much of each pixel two outlines cover: lip opening and lips, or lid opening and iris."""
 _TAPS_REACH_PX = 2
@@ -70,7 +70,8 @@ class Spot:
         if any(self.shift):
             part = _shifted(part, (-self.shift[0], -self.shift[1]))
         part = part[y0 - w.y0 : y1 - w.y0, x0 - w.x0 : x1 - w.x0]
-        frame[y0:y1, x0:x1] = np.clip(np.rint(frame[y0:y1, x0:x1] + 255 * part), 0, 255).astype(np.uint8)
+        below = frame[y0:y1, x0:x1]
+        below[:] = cv2.add(below, np.multiply(part, np.float32(255), order="C"), dtype=cv2.CV_8U)
 
 
 def _shifted(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
@@ -111,7 +112,8 @@ def patch_input(frame: np.ndarray, spots: list[Spot]) -> np.ndarray:
     height, width = spots[0].window.shape
     out = np.empty((len(spots), CHANNELS, height, width), np.float32)
     for row, spot in zip(out, spots, strict=True):
-        np.multiply(spot.cut(frame).transpose(2, 0, 1), np.float32(1 / 255), out=row[:3], casting="unsafe")
+        for plane, colour in zip(row, cv2.split(spot.cut(frame)), strict=False):
+            np.multiply(colour, np.float32(1 / 255), out=plane)
         row[3:] = spot.covers()
     return out
 

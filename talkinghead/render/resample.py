@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -25,11 +27,11 @@ class FinePhoto:
         fine = _interleaved(wide, _filtered(wide, taps[:, None], (0, 1)), 0)[:-1, :-1]  # nothing past the last pixel
         self._fine = np.clip(np.rint(fine), 0, 255).astype(np.uint8)
 
-    def sample(self, places: np.ndarray) -> np.ndarray:
-        """The colours (h, w, 3) uint8 at ``places`` (h, w, 2) float32, x and y in px times `FINE`; outside the photo its border
-        goes on."""
+    def sample(self, places: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The colours (h, w, 3) uint8 at ``places`` (h, w, 2) float32, x and y in px times `FINE`, written to ``out`` where it is
+        given; outside the photo its border goes on."""
         whole, share = cv2.convertMaps(places, _ONE_MAP, cv2.CV_16SC2)
-        return cv2.remap(self._fine, whole, share, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(self._fine, whole, share, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _filtered(picture: np.ndarray, taps: np.ndarray, anchor: tuple[int, int]) -> np.ndarray:
@@ -45,8 +47,14 @@ def _interleaved(even: np.ndarray, odd: np.ndarray, axis: int) -> np.ndarray:
 
 def cubic_taps(shift: float) -> np.ndarray:
     """Filter (n,) that samples ``shift`` pixels on, by cubic convolution (Keys 1981) with a = -0.5."""
-    reach = int(np.ceil(abs(shift))) + 1
-    t = np.abs(np.arange(-reach, reach + 1) - shift)
-    near, far = (1.5 * t - 2.5) * t * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
-    taps = np.where(t < 1, near, np.where(t < 2, far, 0.0))
-    return np.asarray(taps / taps.sum(), np.float32)
+    reach = math.ceil(abs(shift)) + 1
+    # Python's own numbers: NumPy's calls cost more than so few sums.
+    taps = [_cubic(abs(at - shift)) for at in range(-reach, reach + 1)]
+    total = sum(taps)
+    return np.array([tap / total for tap in taps], np.float32)
+
+
+def _cubic(t: float) -> float:
+    if t < 1:
+        return (1.5 * t - 2.5) * t * t + 1
+    return ((-0.5 * t + 2.5) * t - 4) * t + 2 if t < 2 else 0.0

@@ -69,7 +69,8 @@ class Surround:
     ``source`` (n, 2) px. ``follow(points, pose)`` gives their driven places (n, 2) px and depth (n,).
     """
 
-    def __init__(self, points: np.ndarray, pose: HeadPose, size_px: int) -> None:
+    def __init__(self, points: np.ndarray, pose: HeadPose, size_px: int, alone: bool = False) -> None:
+        """``alone``: what is moved is the person only, so that hair may go wholly with the head."""
         oval = points[list(OVAL)].astype(np.float64)
         self._pose, self._size_px = pose, size_px
         self._oval = pose.inverse(oval)
@@ -83,7 +84,7 @@ class Surround:
         self._oval_z = self._oval[order, 2]
         self.source = self._vertices(oval[:, :2])
         ratio, angle = self.ratio(self.source)
-        self.weight = self._falloff(ratio, angle)
+        self.weight = self._falloff(ratio, angle, alone)
         self._canonical = self._place(ratio, angle)
         self._drag = self._dragging(oval[:, :2])
 
@@ -111,15 +112,18 @@ class Surround:
         near = near[((near > 4) & (near < self._size_px - 5)).all(axis=1)]
         return np.concatenate((near, grid))
 
-    def _falloff(self, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    def _falloff(self, ratio: np.ndarray, angle: np.ndarray, alone: bool) -> np.ndarray:
         """1 where it goes fully with the head, 0 where it stays."""
         down = smoothstep(0.1, 0.85, np.sin(angle))
         up = smoothstep(0.0, 1.0, -np.sin(angle))
         full = 1.45 + 0.15 * up - 0.45 * down
         none = 2.6 - 0.2 * up - 0.5 * down
+        edge = (0.06, 0.12)
+        if alone:
+            full, none, edge = full + 0.9 * (1 - down), none + 1.2 * (1 - down), (0.0, 0.05)
         weight = 1.0 - smoothstep(full, none, ratio)
         margin = np.minimum(self.source, self._size_px - 1 - self.source).min(axis=1)
-        return weight * smoothstep(0.06 * self._size_px, 0.12 * self._size_px, margin)
+        return weight * smoothstep(edge[0] * self._size_px, edge[1] * self._size_px, margin)
 
     def _place(self, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """Canonical places (n, 3) with a depth that recedes from the outline of the face to that of the skull."""

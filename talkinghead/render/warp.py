@@ -10,9 +10,11 @@ import numpy as np
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeLayer, lash_points, uncross
 from talkinghead.render.layout import LOWER_LIP, OVAL, SKIN_POINTS, UPPER_LIP
-from talkinghead.render.mesh import Mesh, delaunay, signed_areas
+from talkinghead.render.mesh import Displacement, Mesh, delaunay, signed_areas
 from talkinghead.render.mouth import MouthLayer
-from talkinghead.render.patch import Window
+from talkinghead.render.patch import Look, Window
+from talkinghead.render.person import Person
+from talkinghead.render.plate import Layers
 from talkinghead.render.resample import FINE, FinePhoto
 from talkinghead.render.surround import Surround, skin_inset
 
@@ -20,6 +22,7 @@ _EYES = (LEFT_EYE, RIGHT_EYE)
 _LID_OPEN = 0.035  # face heights: openings in the layout that is triangulated
 _LIPS_OPEN = 0.09
 _AROUND, _FACE = 0, 1
+_BAND_PX = 48
 _STEPS = (4, 2)  # px between drawn displacements, by layer
 
 
@@ -61,12 +64,20 @@ class WarpDecoder:
     """Draws frames of one portrait."""
 
     def __init__(
-        self, face: np.ndarray, points: np.ndarray, pose: HeadPose, canonical: np.ndarray, *, photographed: bool = True
+        self,
+        face: np.ndarray,
+        points: np.ndarray,
+        pose: HeadPose,
+        canonical: np.ndarray,
+        *,
+        photographed: bool = True,
+        layers: Layers | None = None,
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB; ``points`` (478, 3) px in it; ``pose`` of the head in it.
 
         ``canonical`` (478, 3) is the mean face in face heights; it says which points are neighbours. Without
-        ``photographed`` an open mouth's interior is painted as if the photo did not show it.
+        ``photographed`` an open mouth's interior is painted as if the photo did not show it. With ``layers`` the person moves
+        before a still background; without them what surrounds the head bends with it.
         """
         self._face = np.ascontiguousarray(face)
         size_px = face.shape[0]
@@ -74,7 +85,7 @@ class WarpDecoder:
         self._inset = skin_inset(points, pose)
         self._prepare(points, pose)
         self._rest = points
-        self._surround = Surround(points, pose, size_px)
+        self._surround = Surround(points, pose, size_px, alone=layers is not None)
         inner = face_triangles(canonical)
         count = SKIN_POINTS + 14 * len(_EYES)
         outer = self._outer_triangles(points, count)
@@ -90,8 +101,7 @@ class WarpDecoder:
             part.fill_lid(shut)
         self._mouth.fill_opening(base)
         self._plain, self._base, self._shut = FinePhoto(self._face), FinePhoto(base), FinePhoto(shut)
-        y, x = np.mgrid[:size_px, :size_px].astype(np.float32)
-        self._grid = FINE * np.dstack((x, y))
+        self._person = None if layers is None else Person(base, layers)
 
     def _outer_triangles(self, points: np.ndarray, offset: int) -> np.ndarray:
         places = np.concatenate((points[list(OVAL), :2], self._surround.source))
@@ -134,38 +144,41 @@ class WarpDecoder:
         target, depth = self._vertices(points, pose)
         moved = self._mesh.displacement(target, depth)
         out = self._face.copy()
-        if moved is None:
-            places = np.zeros((0, 0, 2), np.float32)
-            area = Window(0, 0, 0, 0)
-        else:
-            shift, corners = moved
-            area = Window(*corners)
-            places = np.asarray(cv2.scaleAdd(shift, FINE, self._grid[area.slices]))
-            out[area.slices] = self._base.sample(places)
+        area = Window(0, 0, 0, 0) if moved is None else moved.area
+        for y in range(area.y0, area.y1, _BAND_PX):  # a few rows at a time stay in the cache
+            band = Window(area.x0, y, area.x1, min(y + _BAND_PX, area.y1))
+            if self._person is None:
+                self._base.sample(_places(moved, band), out[band.slices])
+            else:
+                self._person.sample(_places(moved, band), band, out[band.slices])
+
+        def look(photo: FinePhoto, window: Window) -> Look:
+            return lambda: photo.sample(_places(moved, window))
+
         for part in self._eyes:
             window = part.window(points)
             if not window.empty:
-                where = self._places(window, area, places)
-                lids, plain, shut = (photo.sample(where) for photo in (self._base, self._plain, self._shut))
-                out[window.slices] = _to_bytes(part.draw(lids, plain, shut, window, points, pose))
+                lids = out[window.slices] if window in area else look(self._base, window)()
+                drawn = part.draw(lids, look(self._plain, window), look(self._shut, window), window, points, pose)
+                out[window.slices] = _to_bytes(drawn)
         window = self._mouth.window(points)
         if not window.empty:
-            where = self._places(window, area, places)
-            lips, plain = self._base.sample(where), self._plain.sample(where)
-            out[window.slices] = _to_bytes(self._mouth.draw(lips, plain, window, points, gaps, pose))
+            lips = out[window.slices] if window in area else look(self._base, window)()
+            out[window.slices] = _to_bytes(self._mouth.draw(lips, look(self._plain, window), window, points, gaps, pose))
         return out
 
-    def _places(self, window: Window, area: Window, places: np.ndarray) -> np.ndarray:
-        """Where each pixel of ``window`` comes from in the photo (h, w, 2), px times `FINE`."""
-        where = self._grid[window.slices].copy()
-        y0, y1 = max(window.y0, area.y0), min(window.y1, area.y1)
-        x0, x1 = max(window.x0, area.x0), min(window.x1, area.x1)
-        if y1 > y0 and x1 > x0:
-            where[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = places[
-                y0 - area.y0 : y1 - area.y0, x0 - area.x0 : x1 - area.x0
-            ]
-        return where
+
+def _places(moved: Displacement | None, window: Window) -> np.ndarray:
+    """Where each pixel of ``window`` comes from in the photo (h, w, 2), px times `FINE`."""
+    if moved is not None and window in moved.area:
+        return moved.places(window, FINE)
+    where = FINE * np.dstack(window.grid())
+    inner = window if moved is None else window.common(moved.area)
+    if moved is not None and not inner.empty:
+        part = np.s_[inner.y0 - window.y0 : inner.y1 - window.y0, inner.x0 - window.x0 : inner.x1 - window.x0]
+        where[part] = moved.places(inner, FINE)
+    return where
 
 
 def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    return picture if picture.dtype == np.uint8 else np.asarray(cv2.add(picture, 0.0, dtype=cv2.CV_8U))  # rounds and saturates

@@ -95,3 +95,15 @@ def test_turns_move_hair_smoothly_and_leave_the_border(canonical: np.ndarray, de
     triangles = triangles[(triangles >= len(OVAL)).any(axis=1)]
     before, after = signed_areas(source, triangles), signed_areas(target, triangles)
     assert (np.sign(before) * after > 0)[np.abs(before) > 20].all()  # nothing folds over
+
+
+def test_a_person_alone_keeps_hair_with_the_head(canonical: np.ndarray) -> None:
+    points = POSE.apply(canonical)
+    bending, alone = Surround(points, POSE, 512), Surround(points, POSE, 512, alone=True)
+    ratio, angle = alone.ratio(alone.source)
+    margin = np.minimum(alone.source, 511 - alone.source).min(axis=1)
+    hair = (np.sin(angle) < 0) & (ratio > 1.9) & (ratio < 2.2) & (margin > 40)
+    assert hair.any() and alone.weight[hair].min() > 0.99 > 0.8 > bending.weight[hair].max()
+    shoulders = (np.sin(angle) > 0.9) & (ratio > 2.2)
+    np.testing.assert_allclose(alone.weight[shoulders], bending.weight[shoulders], atol=0.05)
+    assert not alone.weight[margin <= 0].any()

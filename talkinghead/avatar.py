@@ -22,7 +22,7 @@ from talkinghead.motion.style import Style
 from talkinghead.portrait.portrait import FaceReader, Portrait
 from talkinghead.render.decoder import Decoder, DecoderEngines
 from talkinghead.render.paste import Paster
-from talkinghead.runtime.engine import load_engine
+from talkinghead.runtime.engine import choose_device, load_engine
 from talkinghead.runtime.weights import model_path, network_path
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
@@ -78,6 +78,7 @@ class Avatar:
 
         Raises PortraitError when the photo cannot be used, EngineError when the networks cannot be run.
         """
+        device = choose_device(device)
         latent = LatentModel.load(model_path("latent", "latent.npz"))
         return cls(FaceReader(latent, device).read(photo), latent, device, refine=refine)
 

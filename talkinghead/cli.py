@@ -28,7 +28,7 @@ _Gaze = Annotated[str, typer.Option(metavar="X,Y", help="Where to look: degrees 
 _Distance = Annotated[float, typer.Option(min=0.5, max=2.0, help="Distance of the head; 1 is the photo's.")]
 _Emotion = Annotated[str, typer.Option(metavar="NAME[:STRENGTH]", help="Colour of the expression.")]
 _PoseScale = Annotated[float, typer.Option(min=0.0, max=3.0, help="Amount of head motion; 0 is none.")]
-_DeviceName = Annotated[str, typer.Option(help="cpu, cuda or tensorrt.")]
+_DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")]
 
 
 class _Commands(TyperGroup):

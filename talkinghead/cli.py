@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from talkinghead.commands.compile import compile_command
 from talkinghead.console import progress_bar, say, terminable
 from talkinghead.errors import TalkingHeadError
 
@@ -53,6 +54,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.command("compile")(compile_command)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from talkinghead.commands.bench import bench_command
 from talkinghead.commands.compile import compile_command
 from talkinghead.console import progress_bar, say, terminable
 from talkinghead.errors import TalkingHeadError
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 
 
+app.command("bench")(bench_command)
 app.command("compile")(compile_command)
 
 

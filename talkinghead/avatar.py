@@ -61,6 +61,7 @@ class Avatar:
     """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
 
     def __init__(self, portrait: Portrait, latent: LatentModel, device: str = "cpu", *, refine: bool = True) -> None:
+        device = choose_device(device)
         self.portrait = portrait
         self._latent = latent
         self._rest = resting_dynamics(latent, portrait.code)
@@ -78,7 +79,6 @@ class Avatar:
 
         Raises PortraitError when the photo cannot be used, EngineError when the networks cannot be run.
         """
-        device = choose_device(device)
         latent = LatentModel.load(model_path("latent", "latent.npz"))
         return cls(FaceReader(latent, device).read(photo), latent, device, refine=refine)
 

@@ -2,8 +2,8 @@
 
 Each session calls an engine of its own (`Batcher.join`) from its own thread and waits for its rows. A batch runs as soon as
 everybody who has joined is waiting, or the window is over; who came first goes first, and as each session waits for its answer
-before it asks again, none can crowd out another. Sessions keep their state: rows of a batch do not
-meet, but in the int8 files of the CPU, which count by the range of all that they are given: batch the float files.
+before it asks again, none can crowd out another. Rows of a batch do not meet, but in the int8 files of
+the CPU, which count by the range of all that they are given: batch the float files.
 """
 
 from __future__ import annotations

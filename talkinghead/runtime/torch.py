@@ -121,7 +121,7 @@ class _Graph:
                 call(self._given)
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # other threads go on meanwhile
             self._made = call(self._given)
 
     def replay(self, given: list[Any], copy: bool) -> tuple[Any, ...]:

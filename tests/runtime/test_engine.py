@@ -14,7 +14,7 @@ from talkinghead.errors import EngineError
 from talkinghead.runtime import onnx as onnx_runtime
 from talkinghead.runtime import torch as torch_runtime
 from talkinghead.runtime.engine import DeviceArray, choose_device, load_engine
-from talkinghead.runtime.onnx import OnnxEngine
+from talkinghead.runtime.onnx import BoundOnnxEngine, OnnxEngine
 from talkinghead.runtime.weights import network_path
 
 HEAVY = ("torch", "tensorrt", "tensorrt_rtx", "onnxruntime", "onnx", "cuda")
@@ -71,8 +71,13 @@ def test_the_cpu_is_onnx_runtime() -> None:
 
 
 @needs_networks
-def test_what_stays_on_the_device_runs_as_arrays_do() -> None:
-    engine = OnnxEngine(network_path("speech", "speech.onnx"))
+@pytest.mark.parametrize("kind", [OnnxEngine, BoundOnnxEngine])
+def test_what_stays_on_the_device_runs_as_arrays_do(kind: type[OnnxEngine] | type[BoundOnnxEngine]) -> None:
+    if kind is BoundOnnxEngine:
+        pytest.importorskip("onnx")
+        engine: OnnxEngine | BoundOnnxEngine = BoundOnnxEngine(network_path("speech", "speech.onnx", device="cuda"), "cpu")
+    else:
+        engine = OnnxEngine(network_path("speech", "speech.onnx"))
     given = speech_inputs()
     first = engine.run(**given)
     second = engine.run(rows=given["rows"], past=first["later"])
@@ -90,3 +95,14 @@ def test_wrong_inputs_are_told_in_one_line(wrong: dict[str, np.ndarray]) -> None
     with pytest.raises(EngineError, match="speech") as failure:
         engine.run(**given)
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.skipif(choose_device("auto") == "cuda", reason="there is a GPU")
+@needs_networks
+def test_dub_on_a_gpu_that_is_not_there_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    data = Path(__file__).parents[2] / "examples" / "data"
+    line = ["dub", str(data / "portrait.jpg"), str(data / "speech.ogg"), "-o", str(tmp_path / "o.mp4"), "--device", "cuda"]
+    ended = subprocess.run([sys.executable, "-m", "talkinghead.cli", *line], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("talkinghead: no CUDA runtime finds a GPU here") and ended.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -82,7 +82,7 @@ class Recorder:
         )
 
     @contextmanager
-    def _graph(self, graph: Any) -> Any:
+    def _graph(self, graph: Any, capture_error_mode: str) -> Any:
         self._recording = graph
         yield
         self._recording = None

@@ -13,6 +13,7 @@ from time import perf_counter
 from talkinghead.bench.material import Material, Say, say_nothing, shipped
 from talkinghead.bench.networks import NETWORKS, random_inputs
 from talkinghead.bench.report import Figure, clocked_ms, figure
+from talkinghead.bench.shared import shared
 from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.motion.denoiser import HOP_FRAMES, LEVELS
 from talkinghead.runtime.engine import Engine, Tensor
@@ -41,9 +42,11 @@ def throughput(
     """Figures for each count of sessions; with ``material`` those of the whole pipeline too, over so many recordings."""
     engines = {name: shipped(name, device) for name in NETWORKS}
     made: list[Figure] = []
-    for count in sessions or SESSIONS["cpu" if device == "cpu" else "gpu"]:
+    counts = sessions or SESSIONS["cpu" if device == "cpu" else "gpu"]
+    for count in counts:
         say(f"{count} sessions")
         made += _of(engines, count, rounds, seed)
+    made += shared(device, max(counts), rounds, seed)
     if material is not None:
         say("whole pipeline")
         rates = [_whole(material, device, seed) for _ in range(whole)]

@@ -54,6 +54,8 @@ def test_throughput_of_batches_and_of_the_whole(material: Material) -> None:
     assert min(frame.p50, rate.p50) > 0
     assert figures["networks, 2 sessions a batch: sessions of 40 FPS"].p50 == pytest.approx(rate.p50 / 40, rel=0.01)
     assert figures["realtime factor of it"].p50 > 0
+    assert figures["2 sessions share the motion network: a call of a session"].rounds == 2 * 2
+    assert figures["2 sessions share the motion network: worst session's median against the best's"].p50 >= 1
 
 
 def test_shipped_networks_keep_their_quality(material: Material) -> None:

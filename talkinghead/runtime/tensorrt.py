@@ -18,7 +18,7 @@ from talkinghead.errors import EngineError
 from talkinghead.runtime.cache import PlanCache, PlanKey, file_hash
 from talkinghead.runtime.cuda import Cuda, GpuArray
 from talkinghead.runtime.engine import DeviceArray, Engine, Tensor, load_engine, local
-from talkinghead.runtime.settings import EngineSettings, load_settings
+from talkinghead.runtime.settings import load_settings
 from talkinghead.runtime.typed import typed_model
 
 BuildProgress = Callable[[str, int, int], None]
@@ -33,7 +33,8 @@ def find_tensorrt() -> Any:
         except (ImportError, OSError):  # OSError: its libraries are missing
             continue
     raise EngineError(
-        'TensorRT is not installed: pip install "talkinghead[tensorrt]" (or tensorrt-rtx-cu13), or use --device cuda or cpu'
+        'TensorRT is not installed: pip install "talkinghead[tensorrt]" or "talkinghead[tensorrt-rtx]", '
+        "or use --device cuda or cpu"
     )
 
 
@@ -66,30 +67,34 @@ class PlanBuilder:
 
     def build(self, path: Path, progress: BuildProgress | None = None) -> TensorRTEngine:
         """Build (seconds to minutes), keep, and load a plan; EngineError when TensorRT refuses the network."""
-        plan = self._plan(path, load_settings(path), progress)
+        plan = build_plan(self._trt, path, progress)
         engine = TensorRTEngine(self._trt, self._cuda, self._logger, plan, path.name)
         self._cache.store(self.key(path), plan)
         return engine
 
-    def _plan(self, path: Path, settings: EngineSettings, progress: BuildProgress | None) -> bytes:
-        trt = self._trt
-        builder = trt.Builder(self._logger)
-        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-        parser = trt.OnnxParser(network, self._logger)
-        if not parser.parse(typed_model(path, settings.precision, settings.float32).SerializeToString()):
-            reasons = "; ".join(str(parser.get_error(k).desc()) for k in range(parser.num_errors))
-            raise EngineError(f"TensorRT {trt.__version__} cannot read {path.name}, use --device cuda: {reasons[:200]}")
-        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-        for k in range(network.num_inputs):
-            given = network.get_input(k)
-            profile.set_shape(given.name, *((batch, *tuple(given.shape)[1:]) for batch in settings.batch))
-        config.add_optimization_profile(profile)
-        if progress is not None and hasattr(trt, "IProgressMonitor"):
-            config.progress_monitor = _monitor(trt, progress)
-        plan = builder.build_serialized_network(network, config)
-        if plan is None:
-            raise EngineError(f"TensorRT {trt.__version__} cannot build {path.name} on this GPU: use --device cuda")
-        return bytes(plan)
+
+def build_plan(trt: Any, path: Path, progress: BuildProgress | None = None) -> bytes:
+    """A shipped ONNX file's plan by ``trt`` (of `find_tensorrt`); EngineError when it refuses the network. TensorRT builds for
+    the GPU that is there; TensorRT-RTX for any, and needs none."""
+    settings, logger = load_settings(path), trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(typed_model(path, settings.precision, settings.float32).SerializeToString()):
+        reasons = "; ".join(str(parser.get_error(k).desc()) for k in range(parser.num_errors))
+        raise EngineError(f"TensorRT {trt.__version__} cannot read {path.name}, use --device cuda: {reasons[:200]}")
+    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+    for k in range(network.num_inputs):
+        given = network.get_input(k)
+        profile.set_shape(given.name, *((batch, *tuple(given.shape)[1:]) for batch in settings.batch))
+    config.add_optimization_profile(profile)
+    monitor = None if progress is None or not hasattr(trt, "IProgressMonitor") else _monitor(trt, progress)
+    if monitor is not None:
+        config.progress_monitor = monitor  # the name keeps it alive while TensorRT calls it
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise EngineError(f"TensorRT {trt.__version__} cannot build {path.name} on this GPU: use --device cuda")
+    return bytes(plan)
 
 
 def _monitor(trt: Any, progress: BuildProgress) -> Any:
@@ -128,7 +133,7 @@ class TensorRTEngine:
     def __init__(self, trt: Any, cuda: Cuda, logger: Any, plan: bytes, name: str) -> None:
         """EngineError when the plan does not load."""
         self._cuda, self._name = cuda, name
-        self._runtime = trt.Runtime(logger)  # outlives its engines
+        self._logger, self._runtime = logger, trt.Runtime(logger)  # they outlive their engines
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         context = self._engine.create_execution_context() if self._engine is not None else None
         if context is None:

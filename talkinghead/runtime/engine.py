@@ -39,7 +39,7 @@ Tensor: TypeAlias = np.ndarray | DeviceArray
 class Engine(Protocol):
     """A network with named tensors in and out, float32. The first axis of every tensor is the batch, and any batch will do.
 
-    One thread at a time may call it."""
+    Any thread may call it; on a GPU calls wait for one another."""
 
     def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
         """Outputs by name. EngineError when an input is missing, unknown or of a wrong shape."""

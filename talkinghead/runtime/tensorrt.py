@@ -6,6 +6,7 @@ go one way. One profile a network covers batches from one to its largest.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -138,7 +139,7 @@ class TensorRTEngine:
         context = self._engine.create_execution_context() if self._engine is not None else None
         if context is None:
             raise EngineError(f"the TensorRT plan of {name} does not load: run talkinghead compile")
-        self._context = context
+        self._context, self._lock = context, threading.Lock()  # a context holds one call's addresses
         names = [self._engine.get_tensor_name(k) for k in range(self._engine.num_io_tensors)]
         self._inputs = [n for n in names if self._engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
         self._outputs = [n for n in names if n not in self._inputs]
@@ -159,6 +160,10 @@ class TensorRTEngine:
         return DeviceArray("tensorrt", value, value.shape, partial(self._cuda.download, value))
 
     def _made(self, inputs: dict[str, Tensor]) -> dict[str, GpuArray]:
+        with self._lock:
+            return self._computed(inputs)
+
+    def _computed(self, inputs: dict[str, Tensor]) -> dict[str, GpuArray]:
         if set(inputs) != set(self._inputs):
             raise EngineError(f"{self._name} takes {', '.join(self._inputs)}, not {', '.join(inputs)}")
         given = {name: self._gpu_array(tensor) for name, tensor in inputs.items()}

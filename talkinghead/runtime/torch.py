@@ -7,6 +7,7 @@ weights of linear layers and convolutions are stored in half.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -59,15 +60,18 @@ class TorchEngine:
                 stored = isinstance(layer, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d)
                 if stored and name.split(".")[0] not in self._net.float32:
                     layer.to(self._half)
+        self._lock = threading.Lock()  # a graph has one place for its inputs and one for its outputs
         self._graphs: OrderedDict[tuple[tuple[int, ...], ...], _Graph] = OrderedDict()
 
     def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
         """Outputs by name of float32 inputs by name."""
-        return {name: value.cpu().numpy() for name, value in self._outputs(inputs, copy=False).items()}
+        with self._lock:
+            return {name: value.cpu().numpy() for name, value in self._outputs(inputs, copy=False).items()}
 
     def run_on_device(self, **inputs: Tensor) -> dict[str, DeviceArray]:
         """Outputs that stay on the device."""
-        return {name: self._wrapped(value) for name, value in self._outputs(inputs, copy=True).items()}
+        with self._lock:
+            return {name: self._wrapped(value) for name, value in self._outputs(inputs, copy=True).items()}
 
     def to_device(self, array: np.ndarray) -> DeviceArray:
         """A copy on the device."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -157,3 +158,12 @@ def test_the_real_one_computes_what_torch_does(name: str, monkeypatch: pytest.Mo
     except EngineError as reason:
         pytest.skip(str(reason))
     assert error(name, builder.build(network(name)).run(**random_inputs(name))) <= 0.05
+
+
+def test_threads_that_share_an_engine_get_their_own_answers(fakes: Fakes) -> None:
+    engine = PlanBuilder().build(network(EYE))
+    photos = [np.full((1, 5, 64, 80), k / 8, np.float32) for k in range(8)]
+    alone = [engine.run(photo=photo)["v8"] for photo in photos]
+    with ThreadPoolExecutor(4) as pool:
+        shared = list(pool.map(lambda photo: engine.run(photo=photo)["v8"], photos * 4))
+    assert all(np.array_equal(made, alone[k % 8]) for k, made in enumerate(shared))

@@ -88,10 +88,16 @@ class BoundOnnxEngine:
         self._device, self._name = device, path.name
         providers: list[Any] = ["CPUExecutionProvider"]
         if device == "cuda":
+            preload = getattr(_runtime(), "preload_dlls", None)
+            if preload is not None:
+                preload()  # CUDA and cuDNN as pip installs them, beside Python's packages
             providers.insert(0, ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}))
         self._session = session(float_model(path).SerializeToString(), path.name, 1, providers)
         if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
-            raise EngineError("ONNX Runtime cannot start CUDA: install the CUDA and cuDNN that it needs, or use --device cpu")
+            raise EngineError(
+                'ONNX Runtime cannot start CUDA: pip install "onnxruntime-gpu[cuda,cudnn]" without onnxruntime beside it, '
+                "or use --device cpu"
+            )
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:

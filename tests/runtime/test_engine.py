@@ -106,3 +106,12 @@ def test_dub_on_a_gpu_that_is_not_there_is_one_line_and_exit_1(tmp_path: Path) -
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("talkinghead: no CUDA runtime finds a GPU here") and ended.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(onnx_runtime.onnx_has_cuda(), reason="there is a GPU")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+@needs_networks
+def test_onnx_runtime_that_cannot_start_cuda_is_told_instead_of_using_the_cpu() -> None:
+    pytest.importorskip("onnx")
+    with pytest.raises(EngineError, match="cannot start CUDA.*--device cpu"):
+        BoundOnnxEngine(network_path("speech", "speech.onnx", device="cuda"), "cuda")

@@ -22,7 +22,7 @@ from talkinghead.motion.style import Style
 from talkinghead.portrait.portrait import FaceReader, Portrait
 from talkinghead.render.decoder import Decoder, DecoderEngines
 from talkinghead.render.paste import Paster
-from talkinghead.runtime.engine import load_engine
+from talkinghead.runtime.engine import choose_device, load_engine
 from talkinghead.runtime.weights import model_path, network_path
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
@@ -61,6 +61,7 @@ class Avatar:
     """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
 
     def __init__(self, portrait: Portrait, latent: LatentModel, device: str = "cpu", *, refine: bool = True) -> None:
+        device = choose_device(device)
         self.portrait = portrait
         self._latent = latent
         self._rest = resting_dynamics(latent, portrait.code)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from talkinghead.commands.bench import bench_command
+from talkinghead.commands.compile import compile_command
 from talkinghead.console import progress_bar, say, terminable
 from talkinghead.errors import TalkingHeadError
 
@@ -28,7 +30,7 @@ _Gaze = Annotated[str, typer.Option(metavar="X,Y", help="Where to look: degrees 
 _Distance = Annotated[float, typer.Option(min=0.5, max=2.0, help="Distance of the head; 1 is the photo's.")]
 _Emotion = Annotated[str, typer.Option(metavar="NAME[:STRENGTH]", help="Colour of the expression.")]
 _PoseScale = Annotated[float, typer.Option(min=0.0, max=3.0, help="Amount of head motion; 0 is none.")]
-_DeviceName = Annotated[str, typer.Option(help="cpu, cuda or tensorrt.")]
+_DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")]
 
 
 class _Commands(TyperGroup):
@@ -53,6 +55,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.command("bench")(bench_command)
+app.command("compile")(compile_command)
 
 
 def main() -> None:

@@ -1,13 +1,18 @@
-"""Networks through ONNX Runtime on the CPU."""
+"""Networks through ONNX Runtime: on the CPU, and on a GPU with its inputs and outputs bound to the GPU's memory."""
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from talkinghead.errors import EngineError
+from talkinghead.runtime.engine import DeviceArray, Tensor, host, local
 
 
 def _runtime() -> Any:
@@ -20,24 +25,114 @@ def _runtime() -> Any:
     return onnxruntime
 
 
+def onnx_has_cuda() -> bool:
+    """Whether ONNX Runtime is installed with its CUDA provider and finds the NVIDIA driver."""
+    if find_spec("onnxruntime") is None or "CUDAExecutionProvider" not in _runtime().get_available_providers():
+        return False
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def session(model: Path | bytes, name: str, threads: int = 1, providers: Sequence[Any] = ("CPUExecutionProvider",)) -> Any:
+    """An ``InferenceSession`` of a file or its bytes, whose threads do not spin; EngineError when it cannot be loaded."""
+    ort = _runtime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(model) if isinstance(model, Path) else model, options, providers=list(providers))
+    except Exception as error:  # the runtime raises types of its own for damaged files
+        raise EngineError(f"cannot load {name}: the file is damaged, reinstall talkinghead ({type(error).__name__})") from error
+
+
 class OnnxEngine:
-    """One ONNX file in a session of its own. Threads do not spin: other work shares the cores."""
+    """One ONNX file in a session of its own on the CPU. Threads do not spin: other work shares the cores."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        ort = _runtime()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime raises types of its own for damaged files
-            raise EngineError(
-                f"cannot load {path.name}: the file is damaged, reinstall talkinghead ({type(error).__name__})"
-            ) from error
+        self._name = path.name
+        self._session = session(path, path.name, threads, ["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
         """Outputs by name of float32 inputs by name."""
-        return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
+        arrays = {name: host(tensor) for name, tensor in inputs.items()}
+        try:
+            return dict(zip(self._outputs, self._session.run(None, arrays), strict=True))
+        except Exception as error:
+            raise _refused(self._name, error) from error
+
+    def run_on_device(self, **inputs: Tensor) -> dict[str, DeviceArray]:
+        """The same: the device is this machine's memory."""
+        return {name: self.to_device(array) for name, array in self.run(**inputs).items()}
+
+    def to_device(self, array: np.ndarray) -> DeviceArray:
+        """The array itself."""
+        return DeviceArray("memory", array, array.shape, lambda: array)
+
+
+class BoundOnnxEngine:
+    """One ONNX file through IO binding: what is on the GPU is not copied.
+
+    int8 convolutions of processors are undone first, since GPUs would compute them a step at a time (needs the package onnx).
+    """
+
+    def __init__(self, path: Path, device: str = "cuda") -> None:
+        """device: cuda, or cpu (the same code without a GPU, for tests)."""
+        from talkinghead.runtime.typed import float_model
+
+        self._device, self._name = device, path.name
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if device == "cuda":
+            preload = getattr(_runtime(), "preload_dlls", None)
+            if preload is not None:
+                preload()  # CUDA and cuDNN as pip installs them, beside Python's packages
+            providers.insert(0, ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}))
+        self._session = session(float_model(path).SerializeToString(), path.name, 1, providers)
+        if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
+            raise EngineError(
+                'ONNX Runtime cannot start CUDA: pip install "onnxruntime-gpu[cuda,cudnn]" without onnxruntime beside it, '
+                "or use --device cpu"
+            )
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
+        """Outputs by name of float32 inputs by name."""
+        return {name: array.numpy() for name, array in self.run_on_device(**inputs).items()}
+
+    def run_on_device(self, **inputs: Tensor) -> dict[str, DeviceArray]:
+        """Outputs that stay on the device."""
+        try:
+            binding = self._session.io_binding()
+            for name, tensor in inputs.items():
+                here = local(tensor, ("onnx", self._device))
+                if isinstance(here, DeviceArray):
+                    binding.bind_ortvalue_input(name, here.value)
+                else:
+                    binding.bind_cpu_input(name, np.ascontiguousarray(here, np.float32))
+            for name in self._outputs:
+                binding.bind_output(name, self._device)
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise _refused(self._name, error) from error
+        return {name: self._wrapped(value) for name, value in zip(self._outputs, binding.get_outputs(), strict=True)}
+
+    def to_device(self, array: np.ndarray) -> DeviceArray:
+        """A copy on the device."""
+        value = _runtime().OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array, np.float32), self._device, 0)
+        return self._wrapped(value)
+
+    def _wrapped(self, value: Any) -> DeviceArray:
+        return DeviceArray(("onnx", self._device), value, tuple(value.shape()), partial(_fetched, value))
+
+
+def _fetched(value: Any) -> np.ndarray:
+    return np.array(value.numpy())
+
+
+def _refused(name: str, error: Exception) -> EngineError:
+    return EngineError(f"{name} cannot be run on what it was given ({str(error).splitlines()[0][:200]})")

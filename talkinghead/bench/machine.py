@@ -1,0 +1,66 @@
+"""Where a benchmark ran: processor, GPU, versions, weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from talkinghead import __version__
+from talkinghead.runtime.weights import models_folder
+
+_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "torch", "tensorrt", "tensorrt-rtx-cu13", "opencv-python-headless", "av")
+_TIMEOUT_S = 10.0
+
+
+def machine() -> dict[str, str]:
+    """Processor, cores that may be used, GPU where the driver tells one, system."""
+    told = {"processor": _processor(), "cores": str(len(os.sched_getaffinity(0)))}
+    gpu = _gpu()
+    return {**told, **({"GPU": gpu} if gpu else {}), "system": platform.platform(terse=True)}
+
+
+def versions() -> dict[str, str]:
+    """Of what takes part, as far as it is installed."""
+    found = {"talkinghead": __version__, "Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def weights_hash() -> str:
+    """One short hash over all shipped weights."""
+    digest = hashlib.sha256()
+    for path in sorted(models_folder().rglob("*")):
+        if path.suffix in (".onnx", ".npz"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str | None:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    asked = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        ended = subprocess.run(asked, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return "; ".join(ended.stdout.split("\n")).strip("; ") or None

@@ -1,0 +1,42 @@
+"""One benchmark from its name to its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from talkinghead.bench.latency import Rounds, latency
+from talkinghead.bench.machine import machine, versions, weights_hash
+from talkinghead.bench.material import Material, Say, say_nothing
+from talkinghead.bench.quality import quality
+from talkinghead.bench.report import Report
+from talkinghead.bench.throughput import throughput
+from talkinghead.runtime.engine import choose_device
+
+BENCHES = ("latency", "throughput", "quality")
+_QUICK = 5
+
+
+def run_bench(
+    name: str,
+    device: str = "cpu",
+    *,
+    photo: Path | None = None,
+    audio: Path | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    say: Say = say_nothing,
+) -> Report:
+    """Measure one of `BENCHES`, OpenCV and networks on one thread. quick: few rounds, to see that it runs."""
+    device = choose_device(device)
+    cv2.setNumThreads(1)
+    material = Material.open(photo, audio)
+    if name == "latency":
+        figures = latency(material, device, Rounds(3, _QUICK) if quick else None, seed, say)
+    elif name == "throughput":
+        few = {"sessions": (1, 2), "rounds": _QUICK, "whole": 1} if quick else {}
+        figures = throughput(device, material, seed=seed, say=say, **few)  # type: ignore[arg-type]
+    else:
+        figures = quality(material, device, _QUICK if quick else 60, seed, say)
+    return Report(name, device, seed, machine(), versions(), weights_hash(), figures)

@@ -1,0 +1,82 @@
+"""The benchmarks on a second of sound: every figure is there and adds up; no time is asserted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+from shipped import needs_networks
+
+from talkinghead.bench import latency as latency_module
+from talkinghead.bench.latency import ANSWER, Rounds, latency
+from talkinghead.bench.material import Material, shipped
+from talkinghead.bench.networks import NETWORKS, ROWS, random_inputs
+from talkinghead.bench.quality import LEAST_PSNR_DB, psnr_db, quality
+from talkinghead.bench.throughput import throughput
+from talkinghead.errors import EngineError, TalkingHeadError
+
+DATA = Path(__file__).parents[2] / "examples" / "data"
+pytestmark = needs_networks
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    whole = Material.open(DATA / "portrait.jpg", DATA / "speech.ogg")
+    return Material(whole.portrait, whole.sound[8_000:24_000], whole.latent)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_random_inputs_fit_the_networks(name: str) -> None:
+    given = random_inputs(name, sessions=3)
+    made = shipped(name, "cpu").run(**given)
+    assert all(len(value) == 3 * ROWS[name] for value in made.values())
+    assert all(np.array_equal(value, given[key]) for key, value in random_inputs(name, sessions=3).items())
+
+
+def test_latency_tells_every_stage_and_the_sum(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency_module.os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    told: list[str] = []
+    figures = latency(material, "cpu", Rounds(1, 2), say=told.append)
+    by_name = {f.name: f for f in figures}
+    assert len(by_name) == len(figures) == 6 + 2 * len(NETWORKS) + 1 == len(told) + 1
+    assert "network motion/motion, 3 threads" in by_name
+    assert figures[-1].p50 == pytest.approx(75 + 50 + (by_name[ANSWER].p95 or 0), abs=0.1)
+
+
+def test_throughput_of_batches_and_of_the_whole(material: Material) -> None:
+    figures = {f.name: f for f in throughput("cpu", material, sessions=(1, 2), rounds=2, whole=1)}
+    frame, rate = (figures[f"networks, 2 sessions a batch: {what}"] for what in ("a frame of each", "all frames"))
+    assert rate.unit == "frames/s" and rate.better == "more"
+    assert min(frame.p50, rate.p50) > 0
+    assert figures["networks, 2 sessions a batch: sessions of 40 FPS"].p50 == pytest.approx(rate.p50 / 40, rel=0.01)
+    assert figures["realtime factor of it"].p50 > 0
+    assert figures["2 sessions share the motion network: a call of a session"].rounds == 2 * 2
+    assert figures["2 sessions share the motion network: worst session's median against the best's"].p50 >= 1
+
+
+def test_shipped_networks_keep_their_quality(material: Material) -> None:
+    pytest.importorskip("torch")
+    figures = {f.name: f for f in quality(material, "cpu", frames=8)}
+    assert LEAST_PSNR_DB <= figures["the same, worst picture"].p50 < 99
+    assert 0 < figures["motion against float32, z_dyn, first second"].p50 < 50
+
+
+def test_quality_needs_torch(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkinghead.bench.quality.find_spec", lambda name: None)
+    with pytest.raises(EngineError, match="talkinghead\\[train\\]"):
+        quality(material, "cpu")
+
+
+def test_psnr() -> None:
+    a = np.full((4, 4, 3), 100, np.uint8)
+    assert psnr_db(a, a) == 99
+    assert psnr_db(a, a + 255 // 15) == pytest.approx(20 * np.log10(15))
+
+
+def test_missing_material_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TalkingHeadError, match="--photo FILE and --audio FILE"):
+        Material.open(tmp_path / "none.jpg", None)

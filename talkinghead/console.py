@@ -22,7 +22,7 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress | None]:
+def progress_bar(quiet: bool, what: str = "drawing") -> Iterator[Progress | None]:
     """A bar with the time left on standard error; None where nobody watches."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -33,7 +33,7 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("drawing", total=None)
+        task = bar.add_task(what, total=None)
 
         def update(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)

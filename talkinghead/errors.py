@@ -27,3 +27,11 @@ class VoiceError(TalkingHeadError):
 
 class DeviceError(TalkingHeadError):
     """A microphone, loudspeaker, window or virtual camera cannot be used: not there, driver missing, busy."""
+
+
+class ManifestError(TalkingHeadError):
+    """A list of jobs cannot be used, or a row of it: unreadable, missing or unknown columns, values out of range."""
+
+
+class BatchError(TalkingHeadError):
+    """A batch cannot be run, or some of its jobs failed."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from talkinghead.speech.source import SpeechFile
 if TYPE_CHECKING:
     from talkinghead.avatar import Avatar, Frame
     from talkinghead.motion.controls import Controls
+    from talkinghead.networks import Networks
 
 FPS_RANGE = (1, 60)
 SIZE_RANGE_PX = (128, 1024)
@@ -64,6 +65,9 @@ def dub(
     fps: int = FRAME_RATE_HZ,
     device: str = "cpu",
     progress: Progress | None = None,
+    networks: Networks | None = None,
+    comment: str = "",
+    threads: int | None = None,
 ) -> DubResult:
     """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC).
 
@@ -81,6 +85,9 @@ def dub(
         fps: pictures a second, 1 to 60. Motion is made at 40 Hz; another rate takes the nearest of those pictures.
         device: of the networks: cpu, cuda or tensorrt.
         progress: called after every picture.
+        networks: loaded before, for those who make many videos; those of `device` otherwise.
+        comment: a tag of the file.
+        threads: of the encoder; None chooses by the number of cores.
 
     Raises PortraitError, SpeechError, OutputError, EngineError, each one line that names the fix, all but a full disk
     before the long work begins; ValueError for an argument out of range.
@@ -90,13 +97,13 @@ def dub(
     _check_apart(target, photo, audio)
     from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
 
-    avatar = Avatar.open(photo, device=device)
+    avatar = Avatar.open(photo, device=device, networks=networks)
     speech = SpeechFile(audio)
 
     started_s = time.perf_counter()
     drawn = _Drawn(_draw(avatar, speech, seed, controls, full))
     pictures = _at_rate((_sized(frame.image, full, size) for frame in drawn), fps)
-    writer = _write(target, pictures, speech, fps, progress)
+    writer = _write(target, pictures, speech, fps, progress, comment=comment, threads=threads)
     wall_s = time.perf_counter() - started_s
 
     return DubResult(
@@ -165,7 +172,9 @@ def _at_rate(pictures: Iterator[np.ndarray], fps: int) -> Iterator[np.ndarray]:
             done += 1
 
 
-def _write(target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None) -> Mp4Writer:
+def _write(
+    target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None, **options: Any
+) -> Mp4Writer:
     first = next(pictures, None)
     if first is None:
         raise SpeechError(f"{speech.path} is too short for a single picture: give a longer recording")
@@ -179,6 +188,7 @@ def _write(target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps
         sound_rate_hz=speech.rate_hz,
         sound_channels=speech.channels,
         fps=fps,
+        **options,
     ) as writer:
         for picture in itertools.chain([first], pictures):
             writer.write(picture)

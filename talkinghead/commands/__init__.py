@@ -1,0 +1,1 @@
+"""Commands with many options, a module each; `talkinghead.cli` puts them together."""

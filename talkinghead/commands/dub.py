@@ -1,0 +1,129 @@
+"""talkinghead dub: one video, or a list of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkinghead.commands import options
+from talkinghead.console import progress_bar, say
+from talkinghead.errors import BatchError
+
+if TYPE_CHECKING:
+    from talkinghead.offline.batch import BatchResult
+    from talkinghead.offline.dub import DubResult
+
+_Photo = Annotated[Path | None, typer.Argument(metavar="PHOTO", readable=False, help="Portrait: any picture file.")]
+_Audio = Annotated[Path | None, typer.Argument(metavar="AUDIO", readable=False, help="Voice: any sound or video file.")]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", readable=False, help="Video: .mp4, .mov or .mkv; with --manifest a folder.")
+]
+_Manifest = Annotated[
+    Path | None,
+    typer.Option(metavar="CSV", readable=False, help="Many videos: columns photo, audio, output and any option."),
+]
+_Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Of --manifest, a core each. Default: all cores.")]
+_Ray = Annotated[str | None, typer.Option(metavar="auto|ADDRESS", help="Of --manifest: workers on a Ray cluster.")]
+
+
+def dub(
+    photo: _Photo = None,
+    audio: _Audio = None,
+    output: _Output = None,
+    manifest: _Manifest = None,
+    workers: _Workers = None,
+    ray: _Ray = None,
+    seed: options.Seed = 0,
+    gaze: options.Gaze = "0,0",
+    distance: options.Distance = 1.0,
+    emotion: options.Emotion = "neutral",
+    pose_scale: options.PoseScale = 1.0,
+    full: Annotated[bool, typer.Option("--full/--crop", help="The whole photo, or a square round the face.")] = True,
+    size: Annotated[int, typer.Option(min=128, max=1024, help="Side of the --crop square, even, px.")] = 512,
+    fps: Annotated[int, typer.Option(min=1, max=60, help="Pictures a second.")] = 40,
+    device: options.DeviceName = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
+) -> None:
+    """Make the face in PHOTO speak AUDIO and write the video; or many, from a list.
+
+    A list is a CSV file; what a row does not say is as it is without options. Finished videos are not made again: a
+    stopped batch goes on where it was.
+    """
+    if manifest is not None:
+        if photo is not None:
+            raise typer.BadParameter("the list names the photos: give no PHOTO.", param_hint="--manifest")
+        _many(manifest, output, workers, ray, device, as_json, quiet)
+        return
+    controls = options.parse_controls(gaze, distance, emotion, pose_scale)
+    if photo is None or audio is None or output is None:
+        raise typer.BadParameter("give PHOTO, AUDIO and --output, or --manifest.")
+    if size % 2:
+        raise typer.BadParameter(f"{size} is odd: give an even number of px.", param_hint="--size")
+    from talkinghead.offline.dub import dub as run
+
+    with progress_bar(quiet) as progress:
+        result = run(
+            photo,
+            audio,
+            output,
+            seed=seed,
+            controls=controls,
+            full=full,
+            size=size,
+            fps=fps,
+            device=device,
+            progress=progress,
+        )
+    if not quiet:
+        _tell(result, as_json)
+    if as_json:
+        print(json.dumps(asdict(result), ensure_ascii=False), flush=True)
+
+
+def _tell(result: DubResult, as_json: bool) -> None:
+    for note in result.notes:
+        say(f"note: {note}")
+    if not as_json:
+        print(
+            f"{result.output}: {result.seconds:.1f} s, {result.width}×{result.height} at {result.fps} pictures/s, "
+            f"made at {result.realtime_factor:.2f}× real time"
+        )
+
+
+def _many(
+    manifest: Path, folder: Path | None, workers: int | None, ray: str | None, device: str, as_json: bool, quiet: bool
+) -> None:
+    from talkinghead.offline.batch import run_batch
+    from talkinghead.offline.jobs import read_manifest
+    from talkinghead.offline.pool import LocalPool, Pool, cores_allowed
+    from talkinghead.offline.ray_pool import RayPool
+
+    jobs, refusals = read_manifest(manifest, folder)
+    pool: Pool = LocalPool(workers or len(cores_allowed())) if ray is None else RayPool(ray, workers)
+    try:
+        with progress_bar(quiet, "videos") as progress:
+            result = run_batch(jobs, pool, refusals=refusals, device=device, progress=progress, tell=say)
+    finally:
+        pool.close()
+    _tell_many(result, as_json, quiet)
+    if result.failures:
+        total = len(jobs) + len(refusals)
+        raise BatchError(f"{len(result.failures)} of {total} videos failed, reasons above: repair the rows and run again")
+
+
+def _tell_many(result: BatchResult, as_json: bool, quiet: bool) -> None:
+    if not quiet:
+        for note, count in result.notes.items():
+            say(f"note on {count} video{'s' if count > 1 else ''}: {note}")
+        if not as_json:
+            print(
+                f"{result.done} made, {result.skipped} there already, {len(result.failures)} failed; {result.video_s:.1f} s of "
+                f"video in {result.wall_s:.1f} s by {result.workers} worker{'s' if result.workers > 1 else ''}"
+            )
+    if as_json:
+        print(json.dumps(result.as_json(), ensure_ascii=False), flush=True)

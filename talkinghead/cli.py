@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from talkinghead.commands import options
 from talkinghead.commands.dub import dub
+from talkinghead.commands.verify import verify
 from talkinghead.console import say, terminable
 from talkinghead.errors import TalkingHeadError
 
@@ -43,6 +44,7 @@ app = typer.Typer(
 
 
 app.command()(dub)
+app.command()(verify)
 
 
 def main() -> None:

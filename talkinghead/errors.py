@@ -35,3 +35,7 @@ class ManifestError(TalkingHeadError):
 
 class BatchError(TalkingHeadError):
     """A batch cannot be run, or some of its jobs failed."""
+
+
+class ProvenanceError(TalkingHeadError):
+    """A proof of origin cannot be made or read: certificate unusable, library missing, file unreadable."""

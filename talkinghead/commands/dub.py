@@ -16,6 +16,7 @@ from talkinghead.errors import BatchError
 if TYPE_CHECKING:
     from talkinghead.offline.batch import BatchResult
     from talkinghead.offline.dub import DubResult
+    from talkinghead.offline.provenance import Marks
 
 _Photo = Annotated[Path | None, typer.Argument(metavar="PHOTO", readable=False, help="Portrait: any picture file.")]
 _Audio = Annotated[Path | None, typer.Argument(metavar="AUDIO", readable=False, help="Voice: any sound or video file.")]
@@ -27,6 +28,10 @@ _Manifest = Annotated[
     typer.Option(metavar="CSV", readable=False, help="Many videos: columns photo, audio, output and any option."),
 ]
 _Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Of --manifest, a core each. Default: all cores.")]
+_Watermark = Annotated[bool, typer.Option("--watermark/--no-watermark", help="Mark the pictures, invisibly, as made here.")]
+_SignedManifest = Annotated[bool, typer.Option("--c2pa/--no-c2pa", help="Say in a signed manifest that it is synthetic.")]
+_Certificate = Annotated[Path | None, typer.Option(metavar="PEM", readable=False, help="Sign with this chain, not a new one.")]
+_Key = Annotated[Path | None, typer.Option(metavar="PEM", readable=False, help="Key of --certificate.")]
 _Ray = Annotated[str | None, typer.Option(metavar="auto|ADDRESS", help="Of --manifest: workers on a Ray cluster.")]
 
 
@@ -46,6 +51,10 @@ def dub(
     size: Annotated[int, typer.Option(min=128, max=1024, help="Side of the --crop square, even, px.")] = 512,
     fps: Annotated[int, typer.Option(min=1, max=60, help="Pictures a second.")] = 40,
     device: options.DeviceName = "cpu",
+    watermark: _Watermark = True,
+    c2pa: _SignedManifest = True,
+    certificate: _Certificate = None,
+    certificate_key: _Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
 ) -> None:
@@ -54,10 +63,13 @@ def dub(
     A list is a CSV file; what a row does not say is as it is without options. Finished videos are not made again: a
     stopped batch goes on where it was.
     """
+    from talkinghead.offline.provenance import Marks
+
+    marks = Marks(watermark, c2pa, str(certificate or ""), str(certificate_key or ""))
     if manifest is not None:
         if photo is not None:
             raise typer.BadParameter("the list names the photos: give no PHOTO.", param_hint="--manifest")
-        _many(manifest, output, workers, ray, device, as_json, quiet)
+        _many(manifest, output, workers, ray, device, marks, as_json, quiet)
         return
     controls = options.parse_controls(gaze, distance, emotion, pose_scale)
     if photo is None or audio is None or output is None:
@@ -78,6 +90,7 @@ def dub(
             fps=fps,
             device=device,
             progress=progress,
+            marks=marks,
         )
     if not quiet:
         _tell(result, as_json)
@@ -96,7 +109,14 @@ def _tell(result: DubResult, as_json: bool) -> None:
 
 
 def _many(
-    manifest: Path, folder: Path | None, workers: int | None, ray: str | None, device: str, as_json: bool, quiet: bool
+    manifest: Path,
+    folder: Path | None,
+    workers: int | None,
+    ray: str | None,
+    device: str,
+    marks: Marks,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     from talkinghead.offline.batch import run_batch
     from talkinghead.offline.jobs import read_manifest
@@ -107,7 +127,7 @@ def _many(
     pool: Pool = LocalPool(workers or len(cores_allowed())) if ray is None else RayPool(ray, workers)
     try:
         with progress_bar(quiet, "videos") as progress:
-            result = run_batch(jobs, pool, refusals=refusals, device=device, progress=progress, tell=say)
+            result = run_batch(jobs, pool, refusals=refusals, device=device, marks=marks, progress=progress, tell=say)
     finally:
         pool.close()
     _tell_many(result, as_json, quiet)

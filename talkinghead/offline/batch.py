@@ -18,6 +18,7 @@ import av
 
 from talkinghead.offline.jobs import Job, Refusal, job_key
 from talkinghead.offline.pool import Pool, Report
+from talkinghead.offline.provenance import Marks
 from talkinghead.offline.target import sweep
 from talkinghead.offline.worker import KEY_PREFIX, Message
 
@@ -65,9 +66,9 @@ def run_batch(
     *,
     refusals: Iterable[Refusal] = (),
     device: str = "cpu",
+    marks: Marks | None = None,
     progress: Progress | None = None,
     tell: Tell | None = None,
-    extra: Message | None = None,
 ) -> BatchResult:
     """Make the videos of `jobs` with the workers of `pool`; failures are counted, not raised.
 
@@ -76,9 +77,10 @@ def run_batch(
         pool: stays open.
         device: of the networks.
         progress, tell: called after every job; called with one line for every failure.
-        extra: goes to the workers with every job.
+        marks: of every video; by default watermark and manifest.
     """
-    return _Batch(pool, len(jobs), list(refusals), {"device": device, **(extra or {})}, progress, tell).run(jobs)
+    extra = {"device": device, "marks": asdict(marks or Marks())}
+    return _Batch(pool, len(jobs), list(refusals), extra, progress, tell).run(jobs)
 
 
 class _Batch:
@@ -121,7 +123,7 @@ class _Batch:
     def _look_at(self, job: Job, hashes: dict[str, str]) -> None:
         """Skip a job whose video is there; queue it otherwise."""
         try:
-            key = job_key(job, hashes)
+            key = job_key(job, hashes, self._extra["marks"])
         except OSError:  # the worker finds out why, in the words of a single dub
             key = ""
         if key and made_from(Path(job.output)) == key:

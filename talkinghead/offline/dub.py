@@ -15,6 +15,7 @@ import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SIZE_PX
 from talkinghead.errors import OutputError, SpeechError
+from talkinghead.offline.provenance import Marks, Provenance
 from talkinghead.offline.target import check_target
 from talkinghead.offline.writer import Mp4Writer
 from talkinghead.speech.source import SpeechFile
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FPS_RANGE = (1, 60)
 SIZE_RANGE_PX = (128, 1024)
+
+DEFAULT_MARKS = Marks()
 
 Progress = Callable[[int, int | None], None]
 """Called with pictures written so far and pictures in all."""
@@ -68,6 +71,7 @@ def dub(
     networks: Networks | None = None,
     comment: str = "",
     threads: int | None = None,
+    marks: Marks = DEFAULT_MARKS,
 ) -> DubResult:
     """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC).
 
@@ -88,13 +92,15 @@ def dub(
         networks: loaded before, for those who make many videos; those of `device` otherwise.
         comment: a tag of the file.
         threads: of the encoder; None chooses by the number of cores.
+        marks: watermark and C2PA manifest; both unless asked otherwise.
 
-    Raises PortraitError, SpeechError, OutputError, EngineError, each one line that names the fix, all but a full disk
-    before the long work begins; ValueError for an argument out of range.
+    Raises PortraitError, SpeechError, OutputError, EngineError, ProvenanceError, each one line that names the fix, all but a full
+    disk before the long work begins; ValueError for an argument out of range.
     """
     _check_numbers(fps, size)
     target = check_target(output)
     _check_apart(target, photo, audio)
+    provenance = Provenance(marks, target)
     from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
 
     avatar = Avatar.open(photo, device=device, networks=networks)
@@ -103,7 +109,10 @@ def dub(
     started_s = time.perf_counter()
     drawn = _Drawn(_draw(avatar, speech, seed, controls, full))
     pictures = _at_rate((_sized(frame.image, full, size) for frame in drawn), fps)
-    writer = _write(target, pictures, speech, fps, progress, comment=comment, threads=threads)
+    if provenance.marker is not None:
+        pictures = map(provenance.marker.mark, pictures)
+    seal = provenance.seal if provenance.signs else None
+    writer = _write(target, pictures, speech, fps, progress, comment=comment, threads=threads, seal=seal)
     wall_s = time.perf_counter() - started_s
 
     return DubResult(
@@ -117,7 +126,7 @@ def dub(
         realtime_factor=round(writer.seconds / max(wall_s, 1e-9), 3),
         seed=seed,
         device=device,
-        notes=(*avatar.portrait.notes, *speech.notes),
+        notes=(*avatar.portrait.notes, *speech.notes, *provenance.notes),
     )
 
 

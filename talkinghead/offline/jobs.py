@@ -138,8 +138,8 @@ def read_manifest(path: str | Path, folder: str | Path | None = None) -> tuple[l
     return jobs, refusals
 
 
-def job_key(job: Job, hashes: dict[str, str] | None = None) -> str:
-    """What a job's video depends on, as a SHA-256: bytes of photo and sound, options, weights.
+def job_key(job: Job, hashes: dict[str, str] | None = None, marks: dict[str, Any] | None = None) -> str:
+    """What a job's video depends on, as a SHA-256: bytes of photo and sound, options, weights, marks.
 
     hashes: of files seen before, kept from call to call. Raises OSError where a file cannot be read.
     """
@@ -153,6 +153,7 @@ def job_key(job: Job, hashes: dict[str, str] | None = None) -> str:
         "photo": hashes[job.photo],
         "audio": hashes.get(job.audio, ""),
         "options": job.options,
+        "marks": marks or {},
         "suffix": Path(job.output).suffix.lower(),
         "weights": hashes[str(models_folder() / "manifest.json")],
     }

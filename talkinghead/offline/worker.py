@@ -41,8 +41,10 @@ class Worker:
         self._networks: dict[str, Any] = {}
 
     def perform(self, job: Message, send: Send) -> Message:
-        """Make one video. ``job``: `Job.message` with key, device and marks. What became of it: {"event": "done", "result"} or
-        {"event": "failed", "reason", "again": whether another try may help}."""
+        """Make one video. ``job``: `Job.message` with key, device and the fields of `Marks`.
+
+        What became of it: {"event": "done", "result"} or {"event": "failed", "reason", "again": another try may help}.
+        """
         import cv2
 
         cv2.setNumThreads(1)
@@ -58,6 +60,7 @@ class Worker:
 
         from talkinghead.motion.controls import Controls
         from talkinghead.offline.dub import dub
+        from talkinghead.offline.provenance import Marks
 
         def progress(done: int, total: int | None) -> None:
             if done % _PROGRESS_FRAMES == 1:
@@ -84,6 +87,7 @@ class Worker:
             networks=self._loaded(job["device"]),
             comment=KEY_PREFIX + job["key"],
             threads=1,
+            marks=Marks(**job["marks"]),
         )
         return asdict(result)
 

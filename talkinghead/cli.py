@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from talkinghead.commands import options
+from talkinghead.commands.check import check
 from talkinghead.commands.dub import dub
 from talkinghead.commands.verify import verify
 from talkinghead.console import say, terminable
@@ -44,6 +45,7 @@ app = typer.Typer(
 
 
 app.command()(dub)
+app.command()(check)
 app.command()(verify)
 
 

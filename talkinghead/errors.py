@@ -39,3 +39,7 @@ class BatchError(TalkingHeadError):
 
 class ProvenanceError(TalkingHeadError):
     """A proof of origin cannot be made or read: certificate unusable, library missing, file unreadable."""
+
+
+class ConsentError(TalkingHeadError):
+    """The person in a portrait has not agreed, or there is no record that says so."""

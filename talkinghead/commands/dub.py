@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from talkinghead.commands import options
+from talkinghead.commands.consent import require, sift
 from talkinghead.console import progress_bar, say
 from talkinghead.errors import BatchError
 
@@ -32,6 +33,9 @@ _Watermark = Annotated[bool, typer.Option("--watermark/--no-watermark", help="Ma
 _SignedManifest = Annotated[bool, typer.Option("--c2pa/--no-c2pa", help="Say in a signed manifest that it is synthetic.")]
 _Certificate = Annotated[Path | None, typer.Option(metavar="PEM", readable=False, help="Sign with this chain, not a new one.")]
 _Key = Annotated[Path | None, typer.Option(metavar="PEM", readable=False, help="Key of --certificate.")]
+_Consent = Annotated[
+    Path | None, typer.Option(metavar="FILE", readable=False, help="JSON records of who agreed; then they are required.")
+]
 _Ray = Annotated[str | None, typer.Option(metavar="auto|ADDRESS", help="Of --manifest: workers on a Ray cluster.")]
 
 
@@ -55,6 +59,7 @@ def dub(
     c2pa: _SignedManifest = True,
     certificate: _Certificate = None,
     certificate_key: _Key = None,
+    consent: _Consent = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
 ) -> None:
@@ -69,7 +74,7 @@ def dub(
     if manifest is not None:
         if photo is not None:
             raise typer.BadParameter("the list names the photos: give no PHOTO.", param_hint="--manifest")
-        _many(manifest, output, workers, ray, device, marks, as_json, quiet)
+        _many(manifest, output, workers, ray, device, marks, consent, as_json, quiet)
         return
     controls = options.parse_controls(gaze, distance, emotion, pose_scale)
     if photo is None or audio is None or output is None:
@@ -78,6 +83,7 @@ def dub(
         raise typer.BadParameter(f"{size} is odd: give an even number of px.", param_hint="--size")
     from talkinghead.offline.dub import dub as run
 
+    remarks = require(photo, output, consent)
     with progress_bar(quiet) as progress:
         result = run(
             photo,
@@ -92,6 +98,7 @@ def dub(
             progress=progress,
             marks=marks,
         )
+    result = replace(result, notes=(*result.notes, *remarks))
     if not quiet:
         _tell(result, as_json)
     if as_json:
@@ -115,6 +122,7 @@ def _many(
     ray: str | None,
     device: str,
     marks: Marks,
+    consent: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -124,15 +132,18 @@ def _many(
     from talkinghead.offline.ray_pool import RayPool
 
     jobs, refusals = read_manifest(manifest, folder)
+    total = len(jobs) + len(refusals)
+    jobs, unasked, remarks = sift(jobs, folder or manifest.absolute().parent, consent)
     pool: Pool = LocalPool(workers or len(cores_allowed())) if ray is None else RayPool(ray, workers)
     try:
         with progress_bar(quiet, "videos") as progress:
+            refusals += unasked
             result = run_batch(jobs, pool, refusals=refusals, device=device, marks=marks, progress=progress, tell=say)
     finally:
         pool.close()
+    result.notes.update(dict.fromkeys(remarks, len(jobs)))
     _tell_many(result, as_json, quiet)
     if result.failures:
-        total = len(jobs) + len(refusals)
         raise BatchError(f"{len(result.failures)} of {total} videos failed, reasons above: repair the rows and run again")
 
 

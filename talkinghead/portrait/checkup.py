@@ -18,8 +18,10 @@ from talkinghead.constants import SIZE_PX
 if TYPE_CHECKING:
     from talkinghead.portrait.portrait import Portrait
 
-_OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
-_OUTLINE = (*_OUTLINE, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+_OUTLINE = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
 _SKIN = ((50, 101, 36, 205, 187), (280, 330, 266, 425, 411), (6, 197, 195, 5, 4, 45, 275))
 """Cheeks and nose: bare in nearly every photo."""
 _PARTS = {
@@ -29,6 +31,7 @@ _PARTS = {
     "right cheek": (345, 346, 347, 330, 425, 427, 416, 433, 376),
 }
 """Areas of the face (MediaPipe's topology) that should be skin; left and right in the picture."""
+_SMALLER = 4
 _FOREIGN = 4.0
 """Robust deviations from the skin's colour."""
 _EYES = {"right": (33, 160, 158, 133, 153, 144), "left": (362, 385, 387, 263, 373, 380)}
@@ -88,18 +91,19 @@ class _Limit:
 def check_up(portrait: Portrait, faces: int = 1) -> CheckUp:
     """Look a portrait over; ``faces``: how many were found in the photo."""
     grey = cv2.cvtColor(portrait.face, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    view = _View(portrait, faces, grey, _area(grey.shape, portrait.points[list(_OUTLINE), :2]))
+    view = _View(portrait, faces, grey, _area(grey.shape, portrait.points[list(_OUTLINE), :2]), _foreign(portrait))
     return CheckUp(tuple(_finding(name, *look(view)) for name, look in _LOOKS.items()))
 
 
 @dataclass(frozen=True)
 class _View:
-    """A portrait as the looks need it: grey (512, 512) float32 and inside (512, 512) bool, the face."""
+    """A portrait as the looks need it: grey (512, 512) float32; inside (512, 512) bool, the face; foreign: see `_foreign`."""
 
     portrait: Portrait
     faces: int
     grey: np.ndarray
     inside: np.ndarray
+    foreign: dict[str, float]
 
 
 def _finding(name: str, value: float, unit: str, limit: _Limit, advice: str) -> Finding:
@@ -150,7 +154,7 @@ def _glare(view: _View) -> _Look:
 
 
 def _shadow(view: _View) -> _Look:
-    left, right = (float(np.median(_pixels(view, points, view.grey))) for points in _SKIN[:2])
+    left, right = (float(np.median(_pixels(view, points))) for points in _SKIN[:2])
     ratio = max(left, right, 1.0) / max(min(left, right), 1.0)
     return ratio, "times", _Limit(1.3, 2.0, 4.0), "one side of the face lies in the shadow: light it from the front"
 
@@ -179,22 +183,22 @@ def _lids(view: _View) -> _Look:
 
 
 def _covered(view: _View) -> _Look:
-    covered = _foreign(view)
+    covered = view.foreign
     part = max((name for name in covered if name != "forehead"), key=covered.__getitem__)
     advice = f"something covers the {part} (hair, a hand, a mask, a beard?): it will not move as skin does"
     return covered[part], "of it", _Limit(0.25, 0.55, 0.9), advice
 
 
 def _hair(view: _View) -> _Look:
-    share = _foreign(view)["forehead"]
+    share = view.foreign["forehead"]
     advice = "hair or a hat covers the forehead: brows and skin there move less well"
     return share, "of the forehead", _Limit(0.5, 0.9, 1.0), advice
 
 
 def _glasses(view: _View) -> _Look:
     """How much darker the eyes are than the skin, at their brightest: the white of an eye behind dark glass is dark."""
-    skin = float(np.median(np.concatenate([_pixels(view, points, view.grey) for points in _SKIN])))
-    white = max(float(np.quantile(_pixels(view, points, view.grey), 0.95)) for points in _EYES.values())
+    skin = float(np.median(np.concatenate([_pixels(view, points) for points in _SKIN])))
+    white = max(float(np.quantile(_pixels(view, points), 0.95)) for points in _EYES.values())
     ratio = white / max(skin, 1.0)
     return ratio, "of the skin's", _Limit(0.9, 0.6, 0.2), "the eyes are dark or behind dark glasses: they must be seen"
 
@@ -226,19 +230,27 @@ _LOOKS: dict[str, Callable[[_View], _Look]] = {
 }
 
 
-def _foreign(view: _View) -> dict[str, float]:
-    """Share of each part of the face whose colour is not the skin's."""
-    lab = cv2.cvtColor(cv2.GaussianBlur(view.portrait.face, (0, 0), 3.0), cv2.COLOR_RGB2LAB).astype(np.float32)
-    skin = np.concatenate([_pixels(view, points, lab) for points in _SKIN])
+def _foreign(portrait: Portrait) -> dict[str, float]:
+    """Share of each part of the face whose colour is not the skin's; a small picture says as much."""
+    side = SIZE_PX // _SMALLER
+    small = cv2.resize(portrait.face, (side, side), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
+    places = portrait.points[:, :2] / _SMALLER
+    skin = np.concatenate([_within(places, points, lab) for points in _SKIN])
     middle = np.median(skin, 0)
     spread = np.maximum(np.median(np.abs(skin - middle), 0) * 1.4826, (12.0, 4.0, 4.0))
     off = np.abs((lab - middle) / spread).max(2) > _FOREIGN
-    return {name: float(_pixels(view, points, off).mean()) for name, points in _PARTS.items()}
+    return {name: float(_within(places, points, off).mean()) for name, points in _PARTS.items()}
 
 
-def _pixels(view: _View, points: tuple[int, ...], picture: np.ndarray) -> np.ndarray:
-    """The picture's values (n, ...) within the hull of points; never none."""
-    found = picture[_area(view.grey.shape, view.portrait.points[list(points), :2])]
+def _pixels(view: _View, points: tuple[int, ...]) -> np.ndarray:
+    """Grey levels (n,) within the hull of points."""
+    return _within(view.portrait.points[:, :2], points, view.grey)
+
+
+def _within(places: np.ndarray, points: tuple[int, ...], picture: np.ndarray) -> np.ndarray:
+    """The picture's values (n, ...) within the hull of some of the places (478, 2); never none."""
+    found = picture[_area(picture.shape[:2], places[list(points)])]
     return found if len(found) else picture.reshape(-1, *picture.shape[2:])[:1]
 
 

@@ -32,7 +32,7 @@ def rows(shared: Path, kind: str, split: str, limit: int | None) -> list[Path]:
     table = folder / ("clips.tsv" if kind == "video" else "stills.tsv")
     lines = [line.split("\t")[:2] for line in table.read_text(encoding="utf-8").splitlines()[1:]]
     files = [folder / name for name, found in lines if found == split]
-    return files if limit is None else files[:: max(1, len(files) // limit)][:limit]
+    return files if limit is None else files[:: max(1, len(files) // max(limit, 1))][:limit]
 
 
 def frames(path: Path) -> list[np.ndarray]:
@@ -114,11 +114,11 @@ def hits(shared: Path, split: str, limit: int | None) -> dict[str, dict[str, flo
         for way, change in _WAYS.items():
             scores[way].append(find_mark(change(marked)).score if len(marked) > 25 else np.nan)
     table = {way: _row(np.array(found)) for way, found in scores.items()}
-    return {"psnr_db": {"lowest": min(quality), "median": float(np.median(quality))}, **table}
+    return {"psnr_db": {"lowest": min(quality, default=0.0), "median": float(np.median(quality or [0]))}, **table}
 
 
 def _row(scores: np.ndarray) -> dict[str, float]:
-    known = scores[~np.isnan(scores)]
+    known = scores[~np.isnan(scores)] if len(scores) else np.zeros(1)
     found = float((known >= THRESHOLD).mean())
     return {"clips": len(known), "found": found, "lowest": float(known.min()), "median": float(np.median(known))}
 
@@ -141,11 +141,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", choices=("train", "test"), default="test")
     parser.add_argument("--patterns", type=int, default=128)
     parser.add_argument("--limit", type=int, help="pictures and clips of each kind")
+    parser.add_argument("--clips", type=int, default=40, help="that are marked, coded and searched")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     figures = {
         "mark_ms": cost_ms(),
-        "hits": hits(chosen.shared, chosen.split, min(chosen.limit or 40, 40)),
+        "hits": hits(chosen.shared, chosen.split, chosen.clips),
         "chance": chance(chosen.shared, chosen.split, chosen.patterns, chosen.limit),
     }
     print(json.dumps(figures, indent=1, ensure_ascii=False))

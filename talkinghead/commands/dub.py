@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,6 +24,9 @@ _Audio = Annotated[Path | None, typer.Argument(metavar="AUDIO", readable=False, 
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", readable=False, help="Video: .mp4, .mov or .mkv; with --manifest a folder.")
 ]
+_Text = Annotated[str | None, typer.Option(metavar="WORDS", help="Speak this instead of AUDIO.")]
+_Voice = Annotated[str, typer.Option(metavar="LANG", help="Of --text: a language such as en, de or pt-br.")]
+_Aspect = Annotated[Literal["9:16", "1:1", "16:9"] | None, typer.Option(help="Cut the photo to this shape, round the head.")]
 _Manifest = Annotated[
     Path | None,
     typer.Option(metavar="CSV", readable=False, help="Many videos: columns photo, audio, output and any option."),
@@ -43,6 +46,8 @@ def dub(
     photo: _Photo = None,
     audio: _Audio = None,
     output: _Output = None,
+    text: _Text = None,
+    voice: _Voice = "en",
     manifest: _Manifest = None,
     workers: _Workers = None,
     ray: _Ray = None,
@@ -53,6 +58,7 @@ def dub(
     pose_scale: options.PoseScale = 1.0,
     full: Annotated[bool, typer.Option("--full/--crop", help="The whole photo, or a square round the face.")] = True,
     size: Annotated[int, typer.Option(min=128, max=1024, help="Side of the --crop square, even, px.")] = 512,
+    aspect: _Aspect = None,
     fps: Annotated[int, typer.Option(min=1, max=60, help="Pictures a second.")] = 40,
     device: options.DeviceName = "cpu",
     watermark: _Watermark = True,
@@ -77,23 +83,27 @@ def dub(
         _many(manifest, output, workers, ray, device, marks, consent, as_json, quiet)
         return
     controls = options.parse_controls(gaze, distance, emotion, pose_scale)
-    if photo is None or audio is None or output is None:
-        raise typer.BadParameter("give PHOTO, AUDIO and --output, or --manifest.")
+    if photo is None or output is None or (audio is None) == (text is None):
+        raise typer.BadParameter("give PHOTO, AUDIO (or --text) and --output, or --manifest.")
+    if aspect is not None and not full:
+        raise typer.BadParameter("cuts the whole photo and does not go with --crop.", param_hint="--aspect")
     if size % 2:
         raise typer.BadParameter(f"{size} is odd: give an even number of px.", param_hint="--size")
     from talkinghead.offline.dub import dub as run
+    from talkinghead.speech.text import Text
 
     remarks = require(photo, output, consent)
     with progress_bar(quiet) as progress:
         result = run(
             photo,
-            audio,
+            Text(text or "", voice) if audio is None else audio,
             output,
             seed=seed,
             controls=controls,
             full=full,
             size=size,
             fps=fps,
+            aspect=aspect,
             device=device,
             progress=progress,
             marks=marks,

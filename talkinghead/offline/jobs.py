@@ -13,6 +13,7 @@ from typing import Any
 
 from talkinghead.constants import FRAME_RATE_HZ, SIZE_PX
 from talkinghead.errors import ManifestError, OutputError, TalkingHeadError
+from talkinghead.offline.framing import ASPECTS
 from talkinghead.offline.target import check_target
 from talkinghead.runtime.weights import models_folder
 
@@ -27,7 +28,8 @@ _FORMAT = 1
 class Job:
     """One video to make.
 
-    row: line of the list, the header is 1; photo, audio, output: absolute paths; options: of `OPTIONS`, all of them.
+    row: line of the list, the header is 1; photo, audio, output: absolute paths, audio "" where options hold a text; options: of
+    `OPTIONS`, all of them.
     """
 
     row: int
@@ -84,6 +86,12 @@ def _emotion(text: str) -> list[Any]:
     return [name, value]
 
 
+def _aspect(text: str) -> str:
+    if text not in ASPECTS:
+        raise ValueError(f"must be one of {', '.join(ASPECTS)}")
+    return text
+
+
 def _size(text: str) -> int:
     value = int(_number(int, 128, 1024)(text))
     if value % 2:
@@ -100,6 +108,9 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "crop": (_yes_no, False),
     "size": (_size, SIZE_PX),
     "fps": (_number(int, 1, 60), FRAME_RATE_HZ),
+    "aspect": (_aspect, ""),
+    "text": (str, ""),
+    "voice": (str, "en"),
 }
 """Column -> how its text is read, and what an empty cell means."""
 
@@ -170,7 +181,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     except csv.Error as error:
         raise ManifestError(f"{path} is not a CSV file ({error}): save the list as CSV, UTF-8") from None
     columns = [name.strip().lower() for name in lines[0][1]] if lines else []
-    missing = [name for name in _NEEDED if name not in columns]
+    missing = [name for name in _NEEDED if name not in columns and not (name == "audio" and "text" in columns)]
     if missing:
         raise ManifestError(f"{path} has no column {', '.join(missing)}: its first line must be photo,audio,output")
     unknown = [name for name in columns if name and name not in (*_NEEDED, *OPTIONS)]
@@ -197,10 +208,12 @@ def _text(path: Path) -> str:
 
 
 def _job(row: int, cells: dict[str, str], base: Path, folder: Path) -> Job:
+    if bool(cells.get("audio")) == bool(cells.get("text")):
+        raise ManifestError("one of the columns audio and text must be filled in, and not both")
     for name in _NEEDED:
-        if not cells.get(name):
+        if not cells.get(name) and name != "audio":
             raise ManifestError(f"the column {name} is empty: fill it in")
-        if "\0" in cells[name]:
+        if "\0" in cells.get(name, ""):
             raise ManifestError(f"the column {name} holds a zero byte: write the name again")
     output = _inside(folder, cells["output"])
     options = default_options()
@@ -210,7 +223,10 @@ def _job(row: int, cells: dict[str, str], base: Path, folder: Path) -> Job:
                 options[name] = read(cells[name])
             except (ValueError, OverflowError) as error:
                 raise ManifestError(f"{name} is {cells[name]!r:.60}: {error}") from None
-    return Job(row, str(base / cells["photo"]), str(base / cells["audio"]), str(output), options)
+    if options["aspect"] and options["crop"]:
+        raise ManifestError("aspect cuts the whole photo: leave crop empty")
+    audio = str(base / cells["audio"]) if cells.get("audio") else ""
+    return Job(row, str(base / cells["photo"]), audio, str(output), options)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -108,9 +108,10 @@ class Detector:
     def __init__(self, *patterns: np.ndarray | None) -> None:
         given = [tile_pattern() if pattern is None else pattern for pattern in patterns or (None,)]
         both = [(pattern, pattern[:, ::-1]) for pattern in given]
-        self._spectra = np.conj(np.fft.fft2(np.array(both)))
-        self._spectra /= np.maximum(np.abs(self._spectra), 1e-9)
-        self._spectra[..., ~_band()] = 0
+        spectra = np.conj(np.fft.rfft2(np.array(both)))
+        spectra /= np.maximum(np.abs(spectra), 1e-9)
+        spectra[..., ~_band()[:, : _TILE_PX // 2 + 1]] = 0
+        self._spectra = spectra.astype(np.complex64)
 
     def find(self, luma: np.ndarray) -> Found:
         """The best place of the first pattern in a picture (h, w) float32."""
@@ -124,9 +125,9 @@ class Detector:
             tile = _folded(luma, tiles)
             if tile is None:
                 continue
-            spectrum = np.fft.fft2(tile)
+            spectrum = np.fft.rfft2(tile)
             spectrum /= np.maximum(np.abs(spectrum), 1e-9)
-            scores = _scores(spectrum, self._spectra)
+            scores = _scores(spectrum.astype(np.complex64), self._spectra)
             for k in range(count):
                 mirrored = bool(scores[k, 1] > scores[k, 0])
                 if scores[k, int(mirrored)] > best[k].score:
@@ -143,9 +144,9 @@ def tile_counts() -> list[float]:
 
 
 def _scores(spectrum: np.ndarray, patterns: np.ndarray) -> np.ndarray:
-    """Highest phase correlation of a tile's spectrum with each pattern (n, 2, 64, 64), in standard deviations: (n, 2)."""
-    surface = np.fft.ifft2(spectrum * patterns).real
-    deviation = np.sqrt((surface**2).mean((-2, -1)))
+    """Highest phase correlation of a tile's spectrum (64, 33) with patterns (n, 2, 64, 33), in standard deviations: (n, 2)."""
+    surface = np.fft.irfft2(spectrum * patterns, (_TILE_PX, _TILE_PX))
+    deviation = np.sqrt(np.einsum("nkyx,nkyx->nk", surface, surface) / _TILE_PX**2)
     return np.asarray(surface.max((-2, -1)) / np.maximum(deviation, 1e-12))
 
 

@@ -61,6 +61,7 @@ class Worker:
         from talkinghead.motion.controls import Controls
         from talkinghead.offline.dub import dub
         from talkinghead.offline.provenance import Marks
+        from talkinghead.speech.text import Text
 
         def progress(done: int, total: int | None) -> None:
             if done % _PROGRESS_FRAMES == 1:
@@ -69,7 +70,7 @@ class Worker:
         options = job["options"]
         result = dub(
             job["photo"],
-            job["audio"],
+            job["audio"] or Text(options["text"], options["voice"]),
             job["output"],
             seed=options["seed"],
             controls=Controls(
@@ -82,6 +83,7 @@ class Worker:
             full=not options["crop"],
             size=options["size"],
             fps=options["fps"],
+            aspect=options["aspect"] or None,
             device=job["device"],
             progress=progress,
             networks=self._loaded(job["device"]),

@@ -39,6 +39,7 @@ def test_spreadsheets_of_other_lands(tmp_path: Path, head: str) -> None:
     [
         (",b.wav,o.mp4", "column photo is empty"),
         ("a.jpg,b.wav", "column output is empty"),
+        ("a.jpg,,o.mp4", "audio and text"),
         ("a.jpg,b.wav,o.gif", "must end in"),
         ("a.jpg,b.wav,none/o.mp4", "does not exist"),
         ("a.jpg,b.wav,../o.mp4", "outside"),

@@ -85,7 +85,7 @@ def _pictures(path: Path) -> Iterator[np.ndarray]:
     some = False
     try:
         with av.open(f"file:{path.absolute()}", container_options={"protocol_whitelist": "file"}) as container:
-            if not container.streams.video:
+            if not container.streams.video or container.streams.video[0].codec_context is None:
                 raise ProvenanceError(f"{path} has no picture in it: give a video or a photo")
             container.streams.video[0].thread_type = "AUTO"
             for frame in islice(container.decode(video=0), 0, _FRAMES * _EVERY, _EVERY):

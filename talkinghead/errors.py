@@ -43,3 +43,7 @@ class ProvenanceError(TalkingHeadError):
 
 class ConsentError(TalkingHeadError):
     """The person in a portrait has not agreed, or there is no record that says so."""
+
+
+class SubtitleError(TalkingHeadError):
+    """A file of subtitles cannot be used: unreadable, or none in it."""

@@ -27,6 +27,7 @@ _Output = Annotated[
 _Text = Annotated[str | None, typer.Option(metavar="WORDS", help="Speak this instead of AUDIO.")]
 _Voice = Annotated[str, typer.Option(metavar="LANG", help="Of --text: a language such as en, de or pt-br.")]
 _Aspect = Annotated[Literal["9:16", "1:1", "16:9"] | None, typer.Option(help="Cut the photo to this shape, round the head.")]
+_Subtitles = Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="Default: those in AUDIO's file.")]
 _Manifest = Annotated[
     Path | None,
     typer.Option(metavar="CSV", readable=False, help="Many videos: columns photo, audio, output and any option."),
@@ -48,6 +49,7 @@ def dub(
     output: _Output = None,
     text: _Text = None,
     voice: _Voice = "en",
+    subtitles: _Subtitles = None,
     manifest: _Manifest = None,
     workers: _Workers = None,
     ray: _Ray = None,
@@ -106,6 +108,7 @@ def dub(
             aspect=aspect,
             device=device,
             progress=progress,
+            subtitles=subtitles,
             marks=marks,
         )
     result = replace(result, notes=(*result.notes, *remarks))

@@ -19,6 +19,7 @@ from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SIZE_PX
 from talkinghead.errors import OutputError, SpeechError
 from talkinghead.offline.framing import ASPECTS, Framer, frame_head
 from talkinghead.offline.provenance import Marks, Provenance
+from talkinghead.offline.subtitles import read_subtitles, subtitles_of
 from talkinghead.offline.target import check_target
 from talkinghead.offline.writer import Mp4Writer
 from talkinghead.speech.source import SpeechFile
@@ -74,6 +75,7 @@ def dub(
     device: str = "cpu",
     progress: Progress | None = None,
     networks: Networks | None = None,
+    subtitles: str | Path | None = None,
     comment: str = "",
     threads: int | None = None,
     marks: Marks = DEFAULT_MARKS,
@@ -96,17 +98,19 @@ def dub(
         device: of the networks: cpu, cuda or tensorrt.
         progress: called after every picture.
         networks: loaded before, for those who make many videos; those of `device` otherwise.
+        subtitles: a file such as .srt, for a track of the video; None takes those in the sound's file, if any.
         comment: a tag of the file.
         threads: of the encoder; None chooses by the number of cores.
         marks: watermark and C2PA manifest; both unless asked otherwise.
 
-    Raises PortraitError, SpeechError, OutputError, EngineError, VoiceError, ProvenanceError, each one line that names the
-    fix, all but a full disk before the long work begins; ValueError for an argument out of range.
+    Raises PortraitError, SpeechError, OutputError, EngineError, VoiceError, SubtitleError, ProvenanceError, each one line that
+    names the fix, all but a full disk before the long work begins; ValueError for an argument out of range.
     """
     shape = _Shape(full, size, fps, aspect)
     target = check_target(output)
     _check_apart(target, photo, *(() if isinstance(audio, Text) else (audio,)))
     provenance = Provenance(marks, target)
+    lines = None if subtitles is None else read_subtitles(subtitles)
     from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
 
     with _sound_file(audio) as sound:
@@ -118,7 +122,10 @@ def dub(
         if provenance.marker is not None:
             pictures = map(provenance.marker.mark, pictures)
         seal = provenance.seal if provenance.signs else None
-        writer = _write(target, pictures, speech, fps, progress, comment=comment, threads=threads, seal=seal)
+        lines = subtitles_of(Path(sound)) if lines is None else lines
+        lines = [line for line in lines if line.start_ms < 1000 * speech.duration_s]
+        options = {"comment": comment, "threads": threads, "seal": seal, "subtitles": lines}
+        writer = _write(target, pictures, speech, fps, progress, **options)
         wall_s = time.perf_counter() - started_s
 
     return DubResult(

@@ -21,6 +21,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from talkinghead.errors import OutputError, TalkingHeadError
+from talkinghead.offline.subtitles import Line, add_subtitles
 from talkinghead.offline.target import FORMATS, PartFile, check_target, output_error
 
 _SOUND_BIT_RATE = 160_000
@@ -49,7 +50,7 @@ class Mp4Writer:
         fps: pictures a second.
         crf, preset: x264's quality (less is better) and effort.
         threads: of x264; None chooses by the number of cores.
-        comment: a tag of the file.
+        comment: a tag of the file; subtitles: a track of their own.
         seal: copies the finished file from its first path to its second one on the way, e.g. to sign it.
 
     Raises OutputError where the file cannot be written (also from `write`, once the encoder has met the trouble), and
@@ -70,6 +71,7 @@ class Mp4Writer:
         preset: str = "veryfast",
         threads: int | None = None,
         comment: str = "",
+        subtitles: list[Line] | None = None,
         seal: Seal | None = None,
     ) -> None:
         self.width, self.height = width - width % 2, height - height % 2
@@ -81,7 +83,7 @@ class Mp4Writer:
         threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads)}
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, round(fps * _QUEUE_S)))
-        self._comment, self._seal = comment, seal
+        self._comment, self._seal, self._subtitles = comment, seal, subtitles
         self._error: Exception | None = None
         self._abandoned = threading.Event()
         self._frames = 0
@@ -176,6 +178,8 @@ class Mp4Writer:
             if self._comment:
                 container.metadata["comment"] = self._comment
             video, sound = self._add_video(container), self._sound.add_to(container)
+            if self._subtitles:
+                add_subtitles(container, self._subtitles, self._target.suffix.lower())
             for count, yuv in enumerate(pictures):
                 frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
                 frame.pts, frame.time_base = count, Fraction(1, self._fps)

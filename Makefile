@@ -15,10 +15,10 @@ help:
 	@echo "make clean         remove environments, caches and results"
 
 $(VENV)/.ready: pyproject.toml scripts/venv.sh
-	@scripts/venv.sh $(VENV) cpu
+	@scripts/venv.sh $(VENV) cpu,provenance
 
 $(VENV_TEST)/.ready: pyproject.toml scripts/venv.sh
-	@scripts/venv.sh $(VENV_TEST) cpu,dev,live
+	@scripts/venv.sh $(VENV_TEST) cpu,dev,live,provenance
 
 setup: $(VENV)/.ready
 

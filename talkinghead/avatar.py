@@ -14,16 +14,13 @@ from talkinghead.ahead import ahead
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkinghead.errors import SpeechError
 from talkinghead.motion.controls import Controls
-from talkinghead.motion.denoiser import MotionScales
 from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.latent import LatentModel, Latents
 from talkinghead.motion.rest import resting_dynamics
-from talkinghead.motion.style import Style
-from talkinghead.portrait.portrait import FaceReader, Portrait
-from talkinghead.render.decoder import Decoder, DecoderEngines
+from talkinghead.networks import Networks
+from talkinghead.portrait.portrait import Portrait
+from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
-from talkinghead.runtime.engine import choose_device, load_engine
-from talkinghead.runtime.weights import model_path, network_path
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
 
@@ -60,27 +57,35 @@ class Motion:
 class Avatar:
     """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
 
-    def __init__(self, portrait: Portrait, latent: LatentModel, device: str = "cpu", *, refine: bool = True) -> None:
-        device = choose_device(device)
+    def __init__(
+        self,
+        portrait: Portrait,
+        latent: LatentModel,
+        device: str = "cpu",
+        *,
+        refine: bool = True,
+        networks: Networks | None = None,
+    ) -> None:
+        """``networks``: loaded before; device and refine are theirs then."""
+        networks = networks or Networks.load(device, refine=refine, latent=latent)
         self.portrait = portrait
         self._latent = latent
         self._rest = resting_dynamics(latent, portrait.code)
-        self._speech_engine = load_engine(network_path("speech", "speech.onnx", device=device), device)
-        self._motion_engine = load_engine(network_path("motion", "motion.onnx", device=device), device)
-        self._scales = MotionScales.load(model_path("motion", "motion.npz"))
-        self._style = Style.load(model_path("motion", "style.npz"))
-        engines = DecoderEngines.load(device) if refine else None
-        self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, engines)
+        self._speech_engine, self._motion_engine = networks.speech, networks.motion
+        self._scales, self._style = networks.scales, networks.style
+        self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, networks.decoder)
 
     @classmethod
-    def open(cls, photo: str | Path | np.ndarray, *, device: str = "cpu", refine: bool = True) -> Avatar:
+    def open(
+        cls, photo: str | Path | np.ndarray, *, device: str = "cpu", refine: bool = True, networks: Networks | None = None
+    ) -> Avatar:
         """The avatar of the largest face in a photo: a path, or uint8 RGB (h, w, 3). Without ``refine`` mouth and eyes are
-        only warped and painted, not drawn by the decoder's networks.
+        only warped and painted, not drawn by the decoder's networks. ``networks``: see `Networks`.
 
         Raises PortraitError when the photo cannot be used, EngineError when the networks cannot be run.
         """
-        latent = LatentModel.load(model_path("latent", "latent.npz"))
-        return cls(FaceReader(latent, device).read(photo), latent, device, refine=refine)
+        networks = networks or Networks.load(device, refine=refine)
+        return cls(networks.face.read(photo), networks.latent, networks=networks)
 
     def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> Session:
         """A live session: push sound, take frames. ``full`` gives pictures of the whole photo's size."""

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from talkinghead.commands import options
 from talkinghead.commands.bench import bench_command
+from talkinghead.commands.check import check
 from talkinghead.commands.compile import compile_command
-from talkinghead.console import progress_bar, say, terminable
+from talkinghead.commands.dub import dub
+from talkinghead.commands.verify import verify
+from talkinghead.console import say, terminable
 from talkinghead.errors import TalkingHeadError
 
-if TYPE_CHECKING:
-    from talkinghead.motion.controls import Controls
-    from talkinghead.offline.dub import DubResult
-
 _FAILED, _INTERRUPTED = 1, 130
-
-# Options that several commands share.
-_Seed = Annotated[int, typer.Option(help="Another seed, another performance.")]
-_Gaze = Annotated[str, typer.Option(metavar="X,Y", help="Where to look: degrees right, degrees up.")]
-_Distance = Annotated[float, typer.Option(min=0.5, max=2.0, help="Distance of the head; 1 is the photo's.")]
-_Emotion = Annotated[str, typer.Option(metavar="NAME[:STRENGTH]", help="Colour of the expression.")]
-_PoseScale = Annotated[float, typer.Option(min=0.0, max=3.0, help="Amount of head motion; 0 is none.")]
-_DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")]
-
 
 class _Commands(TyperGroup):
     """Turns expected failures of any command into one line on standard error and the exit code."""
@@ -57,6 +46,9 @@ app = typer.Typer(
 )
 
 
+app.command()(dub)
+app.command()(check)
+app.command()(verify)
 app.command("bench")(bench_command)
 app.command("compile")(compile_command)
 
@@ -64,48 +56,6 @@ app.command("compile")(compile_command)
 def main() -> None:
     """Entry point of the console script."""
     app()
-
-
-@app.command()
-def dub(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", readable=False, help="Portrait: any picture file.")],
-    audio: Annotated[Path, typer.Argument(metavar="AUDIO", readable=False, help="Voice: any sound or video file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", readable=False, help="Video: .mp4, .mov or .mkv.")],
-    seed: _Seed = 0,
-    gaze: _Gaze = "0,0",
-    distance: _Distance = 1.0,
-    emotion: _Emotion = "neutral",
-    pose_scale: _PoseScale = 1.0,
-    full: Annotated[bool, typer.Option("--full/--crop", help="The whole photo, or a square round the face.")] = True,
-    size: Annotated[int, typer.Option(min=128, max=1024, help="Side of the --crop square, even, px.")] = 512,
-    fps: Annotated[int, typer.Option(min=1, max=60, help="Pictures a second.")] = 40,
-    device: _DeviceName = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
-) -> None:
-    """Make the face in PHOTO speak AUDIO and write the video."""
-    controls = _controls(gaze, distance, emotion, pose_scale)
-    if size % 2:
-        raise typer.BadParameter(f"{size} is odd: give an even number of px.", param_hint="--size")
-    from talkinghead.offline.dub import dub as run
-
-    with progress_bar(quiet) as progress:
-        result = run(
-            photo,
-            audio,
-            output,
-            seed=seed,
-            controls=controls,
-            full=full,
-            size=size,
-            fps=fps,
-            device=device,
-            progress=progress,
-        )
-    if not quiet:
-        _tell(result, as_json)
-    if as_json:
-        print(json.dumps(asdict(result), ensure_ascii=False), flush=True)
 
 
 @app.command()
@@ -122,7 +72,7 @@ def serve(
     ] = None,
     codec: Annotated[Literal["h264", "vp8"] | None, typer.Option(help="Default: H.264 where the caller knows it.")] = None,
     bitrate: Annotated[int, typer.Option(min=100, max=20_000, metavar="KBPS", help="Of the picture.")] = 2500,
-    device: _DeviceName = "cpu",
+    device: options.DeviceName = "cpu",
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="PEM certificate: serve https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="PEM key of the certificate.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every refused request too.")] = False,
@@ -154,12 +104,12 @@ def live(
     camera: Annotated[bool, typer.Option("--camera", help="Be this machine's virtual camera.")] = False,
     list_devices: Annotated[bool, typer.Option("--list-devices", help="Show microphones and loudspeakers, and end.")] = False,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="End by itself.")] = None,
-    seed: _Seed = 0,
-    gaze: _Gaze = "0,0",
-    distance: _Distance = 1.0,
-    emotion: _Emotion = "neutral",
-    pose_scale: _PoseScale = 1.0,
-    device: _DeviceName = "cpu",
+    seed: options.Seed = 0,
+    gaze: options.Gaze = "0,0",
+    distance: options.Distance = 1.0,
+    emotion: options.Emotion = "neutral",
+    pose_scale: options.PoseScale = 1.0,
+    device: options.DeviceName = "cpu",
 ) -> None:
     """Let the face in PHOTO speak what the microphone hears, in a window or as a camera for other programs.
 
@@ -175,12 +125,12 @@ def live(
         return
     if photo is None:
         raise typer.BadParameter("which photo?", param_hint="PHOTO")
-    controls = _controls(gaze, distance, emotion, pose_scale)
+    controls = options.parse_controls(gaze, distance, emotion, pose_scale)
     from talkinghead.live.local import LocalOptions, talk
 
     shown = not camera if window is None else window
-    options = LocalOptions(microphone, loudspeaker, shown, camera, seed, controls, seconds, device)
-    print(talk(photo, options, say).line())
+    chosen = LocalOptions(microphone, loudspeaker, shown, camera, seed, controls, seconds, device)
+    print(talk(photo, chosen, say).line())
 
 
 @app.command()
@@ -214,36 +164,6 @@ def train(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME 
     if not hasattr(recipe, "main"):
         raise typer.BadParameter(f"{name} is a part of the recipes, not a recipe of its own.", param_hint="NAME")
     raise typer.Exit(recipe.main(ctx.args) or 0)
-
-
-def _controls(gaze: str, distance: float, emotion: str, pose_scale: float) -> Controls:
-    from talkinghead.motion.controls import Controls
-
-    name, _, strength = emotion.partition(":")
-    try:
-        right, up = (float(part) for part in gaze.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{gaze!r} is not two numbers such as 5,-2.", param_hint="--gaze") from None
-    try:
-        return Controls(
-            gaze=(right, up),
-            distance=distance,
-            pose_scale=pose_scale,
-            emotion=name,
-            emotion_strength=float(strength or 1.0),
-        )
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}.") from None
-
-
-def _tell(result: DubResult, as_json: bool) -> None:
-    for note in result.notes:
-        say(f"note: {note}")
-    if not as_json:
-        print(
-            f"{result.output}: {result.seconds:.1f} s, {result.width}×{result.height} at {result.fps} pictures/s, "
-            f"made at {result.realtime_factor:.2f}× real time"
-        )
 
 
 if __name__ == "__main__":

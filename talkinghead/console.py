@@ -21,8 +21,22 @@ def say(message: str) -> None:
     print(f"talkinghead: {line}", file=sys.stderr, flush=True)
 
 
+def somebody_answers() -> bool:
+    """Whether a question on standard error can be answered on standard input."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> str:
+    """Show a question on standard error and read a line; EOFError when there is none."""
+    print(question, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line
+
+
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress | None]:
+def progress_bar(quiet: bool, what: str = "drawing") -> Iterator[Progress | None]:
     """A bar with the time left on standard error; None where nobody watches."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -33,7 +47,7 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("drawing", total=None)
+        task = bar.add_task(what, total=None)
 
         def update(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)

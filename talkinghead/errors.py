@@ -27,3 +27,23 @@ class VoiceError(TalkingHeadError):
 
 class DeviceError(TalkingHeadError):
     """A microphone, loudspeaker, window or virtual camera cannot be used: not there, driver missing, busy."""
+
+
+class ManifestError(TalkingHeadError):
+    """A list of jobs cannot be used, or a row of it: unreadable, missing or unknown columns, values out of range."""
+
+
+class BatchError(TalkingHeadError):
+    """A batch cannot be run, or some of its jobs failed."""
+
+
+class ProvenanceError(TalkingHeadError):
+    """A proof of origin cannot be made or read: certificate unusable, library missing, file unreadable."""
+
+
+class ConsentError(TalkingHeadError):
+    """The person in a portrait has not agreed, or there is no record that says so."""
+
+
+class SubtitleError(TalkingHeadError):
+    """A file of subtitles cannot be used: unreadable, or none in it."""

@@ -44,7 +44,7 @@ class Avatar:
         self.portrait = SimpleNamespace(notes=("2 faces found,\ntook the largest",))
 
     @classmethod
-    def open(cls, photo: str | Path, *, device: str = "cpu") -> "Avatar":
+    def open(cls, photo: str | Path, *, device: str = "cpu", networks: object = None) -> "Avatar":
         if not Path(photo).exists():
             raise PortraitError(f"no such photo: {photo}: check the path")
         return cls(device)

@@ -23,7 +23,7 @@ _PREAMBLE = """
     engine, controls = types.ModuleType("talkinghead.avatar"), types.ModuleType("talkinghead.motion.controls")
     class Avatar(fake.Avatar):
         @classmethod
-        def open(cls, photo, *, device="cpu"):
+        def open(cls, photo, *, device="cpu", networks=None):
             from talkinghead.portrait.load import load_photo
             load_photo(photo)
             return cls(device)
@@ -67,7 +67,10 @@ def test_dub_with_json(tmp_path: Path, photo: Path, sound: Path) -> None:
     assert (result["output"], result["frames"], result["fps"], result["seconds"]) == ("out.mp4", 80, 40, 2.0)
     assert (result["width"], result["height"], result["seed"], result["device"]) == (128, 128, 3, "cpu")
     assert {"render_fps", "realtime_factor", "notes"} <= result.keys()
-    assert done.stderr == "talkinghead: note: 2 faces found, took the largest\n"
+    notes = done.stderr.splitlines()
+    assert notes[0] == "talkinghead: note: 2 faces found, took the largest"
+    assert all(note.startswith("talkinghead: note: ") for note in notes)
+    assert any("C2PA" in note for note in notes) and any("no record says" in note for note in notes)
 
 
 def test_dub_in_words_and_quietly(tmp_path: Path, photo: Path, sound: Path) -> None:
@@ -151,6 +154,7 @@ def test_file_names_with_line_breaks_stay_one_line(tmp_path: Path, sound: Path) 
         ("-o", "a.mp4", "--emotion", "grumpy"),
         ("-o", "a.mp4", "--emotion", "happy:very"),
         ("-o", "a.mp4", "--louder"),
+        ("--manifest", "jobs.csv"),
     ],
 )
 def test_bad_usage_is_exit_2(tmp_path: Path, photo: Path, sound: Path, options: tuple[str, ...]) -> None:
@@ -178,6 +182,32 @@ def test_stopped_half_way_leaves_nothing(
     assert (stdout, stderr.count("\n")) == ("", lines)
     assert sorted(os.listdir(tmp_path)) == ["out.mp4", "p.png", "s.wav"]
     assert (tmp_path / "out.mp4").read_text() == "old"
+
+
+def test_verify_tells_what_it_finds(tmp_path: Path, photo: Path, sound: Path) -> None:
+    assert run("dub", photo, sound, "-o", "out.mp4", "--crop", "-q", folder=tmp_path).returncode == 0
+    done = run("verify", "out.mp4", folder=tmp_path)
+    assert done.returncode == 0 and "watermark of talkinghead: found" in done.stdout
+    done = run("verify", "p.png", "--json", folder=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1) and "no mark" in done.stderr
+    assert json.loads(done.stdout)["marked"] is False
+
+
+def test_marks_are_off_only_with_a_word(tmp_path: Path, photo: Path, sound: Path) -> None:
+    done = run("dub", photo, sound, "-o", "out.mp4", "--crop", "--no-watermark", "--no-c2pa", folder=tmp_path)
+    assert done.returncode == 0 and "without watermark and manifest" in done.stderr
+    assert run("verify", "out.mp4", folder=tmp_path).returncode == 1
+
+
+def test_a_list_of_videos(tmp_path: Path, photo: Path, sound: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("photo,audio,output\nnone.png,s.wav,o.mp4\np.png,s.wav,../o.mp4\n")
+    done = run("dub", "--manifest", "jobs.csv", "--json", folder=tmp_path)  # real workers: they need no network to say no
+    assert done.returncode == 1
+    told = [line.split(":")[1].strip() for line in done.stderr.splitlines()]
+    assert told == ["row 3", "row 2", "2 of 2 videos failed, reasons above"]
+    result = json.loads(done.stdout)
+    assert (result["done"], result["failed"]) == (0, 2) and result["failures"][0]["row"] == 2
+    assert sorted(os.listdir(tmp_path)) == ["jobs.csv", "p.png", "s.wav"]
 
 
 def test_doctor_reports(tmp_path: Path) -> None:

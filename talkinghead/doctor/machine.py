@@ -15,7 +15,7 @@ _TIMEOUT_S = 20.0
 
 def machine_findings() -> list[Finding]:
     """Look at each; none of them is needed to make a video file."""
-    return [*_sound_devices(), _window(), _camera(), _voice(), _gpu()]
+    return [*_sound_devices(), _window(), _camera(), _voice(), _provenance(), _gpu()]
 
 
 def _sound_devices() -> list[Finding]:
@@ -65,6 +65,11 @@ def _voice() -> Finding:
     except VoiceError as error:
         return _failed("voice", error)
     return Finding("voice", f"{voice.source}, {voice.rate_hz} Hz")
+
+
+def _provenance() -> Finding:
+    version = installed("c2pa-python")
+    return Finding("c2pa manifest", f"c2pa-python {version}") if version else _missing("c2pa manifest", "provenance")
 
 
 def _gpu() -> Finding:

@@ -1,4 +1,4 @@
-"""Avatars for sessions: one each, since an avatar draws into buffers of its own."""
+"""Avatars for sessions: one each, since an avatar draws into buffers of its own; the networks are shared."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from talkinghead.avatar import Avatar
 from talkinghead.constants import FACE_HEIGHT_PX, SIZE_PX
 from talkinghead.live.uploads import MAX_PORTRAIT_PIXELS
 from talkinghead.motion.latent import LatentModel
+from talkinghead.networks import Networks
+from talkinghead.offline.watermark import Watermarker
 from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.load import load_photo_bytes
-from talkinghead.portrait.portrait import FaceReader, Portrait
-from talkinghead.runtime.weights import model_path
+from talkinghead.portrait.portrait import Portrait
 
 
 class AvatarSource:
     """Opens avatars of photos that are sent, and of the server's own portrait, which is read once. One thread at a time."""
 
     def __init__(self, photo: Path | None, device: str = "cpu") -> None:
-        self._photo, self._device = photo, device
-        self._latent = LatentModel.load(model_path("latent", "latent.npz"))
-        self._reader = FaceReader(self._latent, device)
+        self._photo, self._networks = photo, Networks.load(device)
         self._own: Portrait | None = None
         self._own_digest = b""
 
     def load(self) -> None:
         """Load the face networks and the server's own portrait; PortraitError where that cannot be used."""
         if self._photo is not None:
-            self._own = self._reader.read(self._photo)
+            self._own = self._networks.face.read(self._photo)
             self._own_digest = hashlib.sha256(self._photo.read_bytes()).digest()
         else:
-            self._reader.faces(np.full((SIZE_PX, SIZE_PX, 3), 128, np.uint8))
+            self._networks.face.faces(np.full((SIZE_PX, SIZE_PX, 3), 128, np.uint8))
 
     def open(self, data: bytes | None) -> Avatar:
         """The avatar of a picture file's bytes, or of the server's own portrait. Raises PortraitError, EngineError."""
@@ -41,14 +40,26 @@ class AvatarSource:
             return self._avatar(self._own)
         if data is None:
             raise ValueError("there is no portrait of the server's own")
-        return self._avatar(self._reader.read(load_photo_bytes(data, max_pixels=MAX_PORTRAIT_PIXELS)))
+        return self._avatar(self._networks.face.read(load_photo_bytes(data, max_pixels=MAX_PORTRAIT_PIXELS)))
 
     def sample(self) -> Avatar:
         """An avatar to warm up with: of the server's own portrait, else of the mean face on grey, which costs as much to draw."""
-        return self._avatar(self._own if self._own is not None else mean_portrait(self._latent))
+        return self._avatar(self._own if self._own is not None else mean_portrait(self._networks.latent))
 
     def _avatar(self, portrait: Portrait) -> Avatar:
-        return Avatar(portrait, self._latent, self._device)
+        return MarkedAvatar(portrait, self._networks.latent, networks=self._networks)
+
+
+class MarkedAvatar(Avatar):
+    """An avatar whose pictures carry the watermark: calls say that they are synthetic, too."""
+
+    _marker: Watermarker | None = None
+
+    def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
+        """As `Avatar.draw`, marked; 0.2 ms more."""
+        if self._marker is None:
+            self._marker = Watermarker()
+        return self._marker.mark(super().draw(z_pose, z_dyn))
 
 
 def mean_portrait(latent: LatentModel) -> Portrait:

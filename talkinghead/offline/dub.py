@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import itertools
 import math
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SIZE_PX
 from talkinghead.errors import OutputError, SpeechError
+from talkinghead.offline.framing import ASPECTS, Framer, frame_head
+from talkinghead.offline.provenance import Marks, Provenance
+from talkinghead.offline.subtitles import read_subtitles, subtitles_of
 from talkinghead.offline.target import check_target
 from talkinghead.offline.writer import Mp4Writer
 from talkinghead.speech.source import SpeechFile
+from talkinghead.speech.text import Text
 
 if TYPE_CHECKING:
     from talkinghead.avatar import Avatar, Frame
     from talkinghead.motion.controls import Controls
+    from talkinghead.networks import Networks
 
 FPS_RANGE = (1, 60)
 SIZE_RANGE_PX = (128, 1024)
+
+DEFAULT_MARKS = Marks()
 
 Progress = Callable[[int, int | None], None]
 """Called with pictures written so far and pictures in all."""
@@ -54,7 +63,7 @@ class DubResult:
 
 def dub(
     photo: str | Path,
-    audio: str | Path,
+    audio: str | Path | Text,
     output: str | Path,
     *,
     seed: int = 0,
@@ -62,8 +71,14 @@ def dub(
     full: bool = True,
     size: int = SIZE_PX,
     fps: int = FRAME_RATE_HZ,
+    aspect: str | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    networks: Networks | None = None,
+    subtitles: str | Path | None = None,
+    comment: str = "",
+    threads: int | None = None,
+    marks: Marks = DEFAULT_MARKS,
 ) -> DubResult:
     """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC).
 
@@ -72,32 +87,46 @@ def dub(
 
     Args:
         photo: any picture that `load_photo` reads.
-        audio: any sound or video with sound; its sound goes into the video at its own quality.
+        audio: any sound or video with sound, which goes into the video at its own quality; or text that a voice reads.
         output: the file to write.
         seed: repeats or varies head motion, blinks and gaze.
         controls: gaze, distance, emotion, pose scale.
         full: True moves the face inside the whole photo; False gives the square round the face.
         size: side of that square, even, 128 to 1024 px; not used with `full`.
         fps: pictures a second, 1 to 60. Motion is made at 40 Hz; another rate takes the nearest of those pictures.
+        aspect: "9:16", "1:1" or "16:9" cuts the whole photo to this shape round the head; with `full` only.
         device: of the networks: cpu, cuda or tensorrt.
         progress: called after every picture.
+        networks: loaded before, for those who make many videos; those of `device` otherwise.
+        subtitles: a file such as .srt, for a track of the video; None takes those in the sound's file, if any.
+        comment: a tag of the file.
+        threads: of the encoder; None chooses by the number of cores.
+        marks: watermark and C2PA manifest; both unless asked otherwise.
 
-    Raises PortraitError, SpeechError, OutputError, EngineError, each one line that names the fix, all but a full disk
-    before the long work begins; ValueError for an argument out of range.
+    Raises PortraitError, SpeechError, OutputError, EngineError, VoiceError, SubtitleError, ProvenanceError, each one line that
+    names the fix, all but a full disk before the long work begins; ValueError for an argument out of range.
     """
-    _check_numbers(fps, size)
+    shape = _Shape(full, size, fps, aspect)
     target = check_target(output)
-    _check_apart(target, photo, audio)
+    _check_apart(target, photo, *(() if isinstance(audio, Text) else (audio,)))
+    provenance = Provenance(marks, target)
+    lines = None if subtitles is None else read_subtitles(subtitles)
     from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
 
-    avatar = Avatar.open(photo, device=device)
-    speech = SpeechFile(audio)
-
-    started_s = time.perf_counter()
-    drawn = _Drawn(_draw(avatar, speech, seed, controls, full))
-    pictures = _at_rate((_sized(frame.image, full, size) for frame in drawn), fps)
-    writer = _write(target, pictures, speech, fps, progress)
-    wall_s = time.perf_counter() - started_s
+    with _sound_file(audio) as sound:
+        avatar = Avatar.open(photo, device=device, networks=networks)
+        speech = SpeechFile(sound)
+        started_s = time.perf_counter()
+        drawn = _Drawn(_draw(avatar, speech, seed, controls, full))
+        pictures = shape.shaped(drawn, avatar)
+        if provenance.marker is not None:
+            pictures = map(provenance.marker.mark, pictures)
+        seal = provenance.seal if provenance.signs else None
+        lines = subtitles_of(Path(sound)) if lines is None else lines
+        lines = [line for line in lines if line.start_ms < 1000 * speech.duration_s]
+        options = {"comment": comment, "threads": threads, "seal": seal, "subtitles": lines}
+        writer = _write(target, pictures, speech, fps, progress, **options)
+        wall_s = time.perf_counter() - started_s
 
     return DubResult(
         output=str(output),
@@ -110,8 +139,49 @@ def dub(
         realtime_factor=round(writer.seconds / max(wall_s, 1e-9), 3),
         seed=seed,
         device=device,
-        notes=(*avatar.portrait.notes, *speech.notes),
+        notes=(*avatar.portrait.notes, *speech.notes, *provenance.notes),
     )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How pictures are cut, scaled and timed; ValueError for what cannot be."""
+
+    full: bool
+    size: int
+    fps: int
+    aspect: str | None
+
+    def __post_init__(self) -> None:
+        _check_numbers(self.fps, self.size)
+        if self.aspect is not None and not (self.full and self.aspect in ASPECTS):
+            raise ValueError(f"aspect must be one of {', '.join(ASPECTS)} and goes with full only, got {self.aspect!r}")
+
+    def shaped(self, frames: Iterable[Frame], avatar: Avatar) -> Iterator[np.ndarray]:
+        """Pictures at `fps`, of the wanted size."""
+        pictures = _at_rate((_sized(frame.image, self.full, self.size) for frame in frames), self.fps)
+        framer: Framer | None = None
+        for picture in pictures:
+            if self.aspect is not None:
+                framer = framer or self._framer(avatar, picture)
+                picture = framer.cut(picture)
+            yield picture
+
+    def _framer(self, avatar: Avatar, first: np.ndarray) -> Framer:
+        portrait = avatar.portrait
+        height_px = portrait.code.pose.scale_px * portrait.crop.side / SIZE_PX
+        points = portrait.crop.to_photo(portrait.points[:, :2])
+        return Framer(frame_head(points, height_px, first.shape, self.aspect or ""), first)
+
+
+@contextmanager
+def _sound_file(audio: str | Path | Text) -> Iterator[str | Path]:
+    """The sound's file; text is read aloud into one that goes again."""
+    if not isinstance(audio, Text):
+        yield audio
+        return
+    with tempfile.TemporaryDirectory(prefix="talkinghead-") as folder:
+        yield audio.write(Path(folder) / "speech.wav")
 
 
 def _check_numbers(fps: int, size: int) -> None:
@@ -165,7 +235,9 @@ def _at_rate(pictures: Iterator[np.ndarray], fps: int) -> Iterator[np.ndarray]:
             done += 1
 
 
-def _write(target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None) -> Mp4Writer:
+def _write(
+    target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None, **options: Any
+) -> Mp4Writer:
     first = next(pictures, None)
     if first is None:
         raise SpeechError(f"{speech.path} is too short for a single picture: give a longer recording")
@@ -179,6 +251,7 @@ def _write(target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps
         sound_rate_hz=speech.rate_hz,
         sound_channels=speech.channels,
         fps=fps,
+        **options,
     ) as writer:
         for picture in itertools.chain([first], pictures):
             writer.write(picture)

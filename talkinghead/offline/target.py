@@ -1,8 +1,12 @@
 """The file that is being written: beside its target under a hidden name, in place only when it is whole."""
 
+import contextlib
 import errno
+import fcntl
 import os
+import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -14,6 +18,7 @@ FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME_KEPT_CHARS = 40
+_PART_NAME = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{8}\.part(?P<suffix>\.[a-z0-9]+)")
 
 
 def check_target(path: str | Path) -> Path:
@@ -53,7 +58,8 @@ def output_error(path: Path, error: OSError | av.FFmpegError) -> OutputError:
 class PartFile:
     """A new file `.NAME.XXXX.part.SUFFIX` in the target's folder: `commit` puts it in place, `discard` removes it.
 
-    Until `commit` an existing target is untouched. `path` is the hidden file, created empty here.
+    Until `commit` an existing target is untouched. `path` is the hidden file, created empty here. It stays locked while
+    this process lives, so that `sweep` can tell what a killed one left behind.
     """
 
     def __init__(self, target: Path) -> None:
@@ -61,26 +67,45 @@ class PartFile:
         name = f".{target.stem[:_NAME_KEPT_CHARS]}.{secrets.token_hex(4)}.part{target.suffix.lower()}"
         self.path = target.with_name(name)
         try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            self._handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         except OSError as error:
             raise output_error(target, error) from error
+        with contextlib.suppress(OSError):  # a file system without locks: then nothing is swept there either
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def commit(self) -> None:
         """Make the file durable and give it the target's name, in one step for whoever looks."""
         try:
-            _sync(self.path)
+            os.fsync(self._handle)
             self.path.replace(self.target)
         except OSError as error:
             raise output_error(self.target, error) from error
+        self._close()
 
     def discard(self) -> None:
         """Remove the hidden file if it is still there."""
         self.path.unlink(missing_ok=True)
+        self._close()
+
+    def _close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def sweep(folder: Path, targets: Iterable[Path] | None = None) -> list[Path]:
+    """Remove the hidden files that killed processes left in `folder`; those that a living one holds stay.
+
+    targets: only what was meant to become one of these. Returns what was removed.
+    """
+    wanted = None if targets is None else {(path.stem[:_NAME_KEPT_CHARS], path.suffix.lower()) for path in targets}
+    removed = []
+    for path in sorted(folder.glob(".*.part.*")):
+        match = _PART_NAME.fullmatch(path.name)
+        if match is None or path.is_symlink() or (wanted is not None and (match["stem"], match["suffix"]) not in wanted):
+            continue
+        with contextlib.suppress(OSError), path.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            removed.append(path)
+    return removed

@@ -7,7 +7,7 @@ import itertools
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from talkinghead.errors import OutputError, TalkingHeadError
+from talkinghead.offline.subtitles import Line, add_subtitles
 from talkinghead.offline.target import FORMATS, PartFile, check_target, output_error
 
 _SOUND_BIT_RATE = 160_000
@@ -29,6 +30,8 @@ _BT709 = 1
 _QUEUE_S = 0.5
 """Pictures that may wait for the encoder: enough to even out its bursts, little memory."""
 _MOST_THREADS = 4
+
+Seal = Callable[[Path, Path], None]
 
 
 class Mp4Writer:
@@ -47,6 +50,8 @@ class Mp4Writer:
         fps: pictures a second.
         crf, preset: x264's quality (less is better) and effort.
         threads: of x264; None chooses by the number of cores.
+        comment: a tag of the file; subtitles: a track of their own.
+        seal: copies the finished file from its first path to its second one on the way, e.g. to sign it.
 
     Raises OutputError where the file cannot be written (also from `write`, once the encoder has met the trouble), and
     passes on what `sound` raises.
@@ -65,6 +70,9 @@ class Mp4Writer:
         crf: int = 18,
         preset: str = "veryfast",
         threads: int | None = None,
+        comment: str = "",
+        subtitles: list[Line] | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self.width, self.height = width - width % 2, height - height % 2
         if min(self.width, self.height) < 2:
@@ -75,6 +83,7 @@ class Mp4Writer:
         threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads)}
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, round(fps * _QUEUE_S)))
+        self._comment, self._seal, self._subtitles = comment, seal, subtitles
         self._error: Exception | None = None
         self._abandoned = threading.Event()
         self._frames = 0
@@ -123,7 +132,16 @@ class Mp4Writer:
         self._raise_error()
         if self._part is None:
             raise OutputError(f"no picture was drawn for {self._target}: give a longer recording")
+        if self._seal is not None:
+            self._sealed(self._seal, self._part)
         self._part.commit()
+
+    def _sealed(self, seal: Seal, plain: PartFile) -> None:
+        self._part = PartFile(self._target)
+        try:
+            seal(plain.path, self._part.path)
+        finally:
+            plain.discard()
 
     def _raise_error(self) -> None:
         if self._error is None:
@@ -157,7 +175,11 @@ class Mp4Writer:
         options = {} if muxer == "matroska" else {"movflags": "+faststart"}
         container = av.open(f"file:{path}", "w", format=muxer, container_options=options)
         try:
+            if self._comment:
+                container.metadata["comment"] = self._comment
             video, sound = self._add_video(container), self._sound.add_to(container)
+            if self._subtitles:
+                add_subtitles(container, self._subtitles, self._target.suffix.lower())
             for count, yuv in enumerate(pictures):
                 frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
                 frame.pts, frame.time_base = count, Fraction(1, self._fps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from talkinghead.constants import FACE_HEIGHT_PX, SIZE_PX
 from talkinghead.errors import PortraitError
 from talkinghead.motion.latent import FaceCode, LatentModel
+from talkinghead.portrait.checkup import CheckUp, check_up
 from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.detector import FaceBox, FaceDetector
 from talkinghead.portrait.landmarker import Landmarker
@@ -41,7 +42,7 @@ class Portrait:
 
     image (h, w, 3) uint8 RGB: the photo, upright, long side at most `MAX_SIDE_PX`; crop: the square that is drawn; face
     (512, 512, 3) uint8 RGB: that square; points (478, 3) float32 px in it; code: its identity, dynamics, pose and residual;
-    notes: remarks for the user.
+    notes: remarks for the user; checkup: how well the photo suits.
     """
 
     image: np.ndarray
@@ -50,6 +51,7 @@ class Portrait:
     points: np.ndarray
     code: FaceCode
     notes: tuple[str, ...] = ()
+    checkup: CheckUp | None = None
 
     @property
     def z_id(self) -> np.ndarray:
@@ -83,7 +85,7 @@ class FaceReader:
         name = "the picture" if isinstance(photo, np.ndarray) else Path(photo).name
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise PortraitError(f"{name} must be uint8 RGB of shape (h, w, 3), not {image.dtype} {image.shape}")
-        height_px, points, notes = self._find(image, name)
+        height_px, points, faces = self._find(image, name)
         if height_px < SMALLEST_FACE_PX:
             raise PortraitError(
                 f"the face in {name} is too small ({height_px:.0f} px high): it needs {SMALLEST_FACE_PX} px, "
@@ -98,16 +100,16 @@ class FaceReader:
         inside = np.concatenate([crop.from_photo(points[:, :2]), points[:, 2:] * (SIZE_PX / crop.side)], axis=1).astype(
             np.float32
         )
-        return Portrait(image, crop, crop.extract(image), inside, self._latent.encode(inside), notes)
+        portrait = Portrait(image, crop, crop.extract(image), inside, self._latent.encode(inside))
+        checkup = check_up(portrait, faces)
+        return replace(portrait, notes=checkup.advice, checkup=checkup)
 
-    def _find(self, image: np.ndarray, name: str) -> tuple[float, np.ndarray, tuple[str, ...]]:
-        """Height px and points (478, 3) px of the largest true face, and remarks."""
+    def _find(self, image: np.ndarray, name: str) -> tuple[float, np.ndarray, int]:
+        """Height px and points (478, 3) px of the largest true face, and how many there are."""
         found = self._measured(image)
         if not found:
             raise PortraitError(f"no face found in {name}: use a photo that shows one face from the front, in good light")
-        if len(found) == 1:
-            return *found[0], ()
-        return *found[0], (f"{len(found)} faces found in {name}: took the largest; crop the photo to choose another",)
+        return *found[0], len(found)
 
     def faces(self, image: np.ndarray) -> list[np.ndarray]:
         """Points (478, 3) px of every face that is believed, the largest first."""

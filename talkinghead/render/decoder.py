@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,24 +52,35 @@ class Decoder:
         if engines is not None:
             self._mouth = Refiner(engines.mouth_appearance, engines.mouth, patch_input(face, mouth_spots(rest)))
             self._eyes = Refiner(engines.eye_appearance, engines.eye, patch_input(face, eye_spots(rest)))
+        # Its thread ends with the decoder.
+        self._beside = ThreadPoolExecutor(1, "talkinghead-eyes") if engines is not None and _cores() > 1 else None
 
     def draw(self, points: np.ndarray, pose: HeadPose, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The frame (512, 512, 3) uint8 RGB for driven points (478, 3) px and pose, which are those of ``z_pose`` (6,) from the
         portrait's pose and ``z_dyn`` (D,) from its rest."""
         driven = self._warp.driven(points, pose)
         frame, code = self._warp.paint(driven), motion_code(z_pose, z_dyn)
-        if self._eyes is not None:  # that on the picture's right is drawn mirrored, with the mirror image's motion
-            codes = np.stack([code, code @ self._mirror])
-            self._redraw(frame, eye_spots(driven), self._eyes, codes, _EYES_SOFTER * self._soft_px)
-        if self._mouth is not None:
-            self._redraw(frame, mouth_spots(driven), self._mouth, code[None], self._soft_px)
+        if self._mouth is None or self._eyes is None:
+            return frame
+        # The networks of eyes and mouth run side by side where there are two cores. Both see the frame before it is changed.
+        eyes, mouth = eye_spots(driven), mouth_spots(driven)
+        eyes_given, mouth_given = patch_input(frame, eyes), patch_input(frame, mouth)
+        codes = np.stack([code, code @ self._mirror])  # the eye on the picture's right is drawn mirrored, with such a motion
+        waiting = None if self._beside is None else self._beside.submit(self._eyes.change, eyes_given, codes)
+        change = self._mouth.change(mouth_given, code[None])
+        eyes_change = self._eyes.change(eyes_given, codes) if waiting is None else waiting.result()
+        _redraw(frame, eyes, eyes_given, eyes_change, _EYES_SOFTER * self._soft_px)
+        _redraw(frame, mouth, mouth_given, change, self._soft_px)
         return frame
 
-    @staticmethod
-    def _redraw(frame: np.ndarray, spots: list[Spot], refiner: Refiner, codes: np.ndarray, soft_px: float) -> None:
-        given = patch_input(frame, spots)
-        for spot, seen, change in zip(spots, given, refiner.change(given, codes), strict=True):
-            spot.add(frame, change)
-            if soft_px > 0:
-                opening = seen[3, :, ::-1] if spot.mirrored else seen[3]
-                soften(frame, spot.window, np.ascontiguousarray(opening), soft_px)
+
+def _redraw(frame: np.ndarray, spots: list[Spot], given: np.ndarray, changes: np.ndarray, soft_px: float) -> None:
+    for spot, seen, change in zip(spots, given, changes, strict=True):
+        spot.add(frame, change)
+        if soft_px > 0:
+            opening = seen[3, :, ::-1] if spot.mirrored else seen[3]
+            soften(frame, spot.window, np.ascontiguousarray(opening), soft_px)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -97,7 +97,13 @@ class _Decoder:
         self._layout = "mono" if channels == 1 else "stereo"
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """float32 (channels, n) without a hole from first sample to last."""
+        """float32 (channels, n) without a hole from first sample to last. SpeechError for a format that cannot be converted."""
+        try:
+            yield from self._converted()
+        except av.FFmpegError:
+            raise SpeechError(f"{self._path} has a sound track that cannot be read: export it as WAV, MP3 or MP4") from None
+
+    def _converted(self) -> Iterator[np.ndarray]:
         resampler: AudioResampler | None = None
         format_now: tuple[str, str, int] | None = None
         for frame in _without_gaps(self._frames()):
@@ -159,7 +165,7 @@ def _best_stream(path: Path, container: av.container.InputContainer) -> AudioStr
     stream = container.streams.best("audio")
     if not isinstance(stream, AudioStream):
         raise SpeechError(f"{path} has no sound in it: give a recording, or a video with a sound track")
-    if not stream.codec_context.sample_rate:
+    if stream.codec_context is None or not stream.codec_context.sample_rate:  # None: a codec that nobody knows
         raise SpeechError(f"{path} has a sound track that cannot be read: export it as WAV, MP3 or MP4")
     return stream
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("aiortc")
@@ -10,6 +11,7 @@ from talkinghead.errors import PortraitError
 from talkinghead.live.admission import HEADROOM, NETWORK_CORES, SessionCost, available_cores, measure, sessions_held
 from talkinghead.live.avatars import AvatarSource
 from talkinghead.live.codecs import H264Encoder, VideoSettings
+from talkinghead.offline.watermark import find_mark
 
 PHOTO = Path(__file__).parents[2] / "examples" / "data" / "portrait.jpg"
 
@@ -36,6 +38,8 @@ def test_avatars_of_the_own_portrait_and_of_bytes() -> None:
     own, same, sample = source.open(None), source.open(PHOTO.read_bytes()), source.sample()
     assert own is not same  # each draws into buffers of its own
     assert own.portrait is same.portrait is sample.portrait  # read once
+    frame = own.draw(np.zeros(6, np.float32), np.zeros_like(own.portrait.z_dyn))
+    assert find_mark([frame]).marked
     for sent in (b"", b"I am a letter", PHOTO.read_bytes()[:5000]):
         with pytest.raises(PortraitError, match="the picture"):
             source.open(sent)

@@ -1,0 +1,45 @@
+"""The loaded networks, for those who open many avatars: a batch worker loads them once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from talkinghead.motion.denoiser import MotionScales
+from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.style import Style
+from talkinghead.portrait.portrait import FaceReader
+from talkinghead.render.decoder import DecoderEngines
+from talkinghead.runtime.engine import Engine, choose_device, load_engine
+from talkinghead.runtime.weights import model_path, network_path
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Everything that is the same for every portrait. Avatars may share it, also at the same time: engines keep no state between
+    runs."""
+
+    latent: LatentModel
+    face: FaceReader
+    speech: Engine
+    motion: Engine
+    scales: MotionScales
+    style: Style
+    decoder: DecoderEngines | None
+
+    @classmethod
+    def load(
+        cls, device: str = "cpu", *, refine: bool = True, latent: LatentModel | None = None, face: FaceReader | None = None
+    ) -> Networks:
+        """The shipped weights on a device; without ``refine`` not those of the decoder. ``latent``, ``face``: loaded already.
+        EngineError when they cannot be run."""
+        device = choose_device(device)
+        latent = latent or LatentModel.load(model_path("latent", "latent.npz"))
+        return cls(
+            latent,
+            face or FaceReader(latent, device),
+            load_engine(network_path("speech", "speech.onnx", device=device), device),
+            load_engine(network_path("motion", "motion.onnx", device=device), device),
+            MotionScales.load(model_path("motion", "motion.npz")),
+            Style.load(model_path("motion", "style.npz")),
+            DecoderEngines.load(device) if refine else None,
+        )

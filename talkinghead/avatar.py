@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -86,6 +87,12 @@ class Avatar:
         """
         networks = networks or Networks.load(device, refine=refine)
         return cls(networks.face.read(photo), networks.latent, networks=networks)
+
+    def twin(self) -> Avatar:
+        """Another avatar of the same portrait, which may be drawn in another thread at the same time."""
+        other = copy.copy(self)
+        other._decoder = self._decoder.twin()
+        return other
 
     def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> Session:
         """A live session: push sound, take frames. ``full`` gives pictures of the whole photo's size."""

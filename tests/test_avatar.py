@@ -4,6 +4,7 @@ the networks, the whole with the shipped ones."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from shipped import needs_networks
 from talkinghead import Avatar, PortraitError, SpeechError
 from talkinghead.avatar import Frame, Session
 from talkinghead.motion.controls import Controls
+from talkinghead.motion.denoiser import DYNAMICS
 from talkinghead.motion.generator import SETTLE_FRAMES, MotionGenerator
-from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.latent import POSE_SIZE, LatentModel
 from talkinghead.motion.style import Style
 from talkinghead.runtime.weights import model_path
 from talkinghead.speech.encoder import SpeechEncoder
@@ -229,3 +231,14 @@ def test_bad_pictures_are_named() -> None:
         Avatar.open(np.zeros((64, 64), np.float32))
     with pytest.raises(PortraitError, match="no face"):
         Avatar.open(np.full((300, 300, 3), 200, np.uint8))
+
+
+@needs_networks
+def test_twins_draw_the_same_at_the_same_time(avatar: Avatar) -> None:
+    rng = np.random.default_rng(0)
+    motions = [(rng.normal(0, 0.05, POSE_SIZE), rng.normal(0, 1, DYNAMICS)) for _ in range(5)]
+    expected = [avatar.draw(*motion) for motion in motions]
+    twins = [avatar.twin() for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        for drawn in pool.map(lambda twin: [twin.draw(*motion) for motion in motions], twins):
+            assert all((a == b).all() for a, b in zip(drawn, expected, strict=True))

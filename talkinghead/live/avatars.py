@@ -23,13 +23,13 @@ class AvatarSource:
 
     def __init__(self, photo: Path | None, device: str = "cpu") -> None:
         self._photo, self._networks = photo, Networks.load(device)
-        self._own: Portrait | None = None
+        self._own: Avatar | None = None
         self._own_digest = b""
 
     def load(self) -> None:
         """Load the face networks and the server's own portrait; PortraitError where that cannot be used."""
         if self._photo is not None:
-            self._own = self._networks.face.read(self._photo)
+            self._own = self._avatar(self._networks.face.read(self._photo))
             self._own_digest = hashlib.sha256(self._photo.read_bytes()).digest()
         else:
             self._networks.face.faces(np.full((SIZE_PX, SIZE_PX, 3), 128, np.uint8))
@@ -37,14 +37,14 @@ class AvatarSource:
     def open(self, data: bytes | None) -> Avatar:
         """The avatar of a picture file's bytes, or of the server's own portrait. Raises PortraitError, EngineError."""
         if self._own is not None and (data is None or hashlib.sha256(data).digest() == self._own_digest):
-            return self._avatar(self._own)
+            return self._own.twin()
         if data is None:
             raise ValueError("there is no portrait of the server's own")
         return self._avatar(self._networks.face.read(load_photo_bytes(data, max_pixels=MAX_PORTRAIT_PIXELS)))
 
     def sample(self) -> Avatar:
         """An avatar to warm up with: of the server's own portrait, else of the mean face on grey, which costs as much to draw."""
-        return self._avatar(self._own if self._own is not None else mean_portrait(self._networks.latent))
+        return self._own.twin() if self._own is not None else self._avatar(mean_portrait(self._networks.latent))
 
     def _avatar(self, portrait: Portrait) -> Avatar:
         return MarkedAvatar(portrait, self._networks.latent, networks=self._networks)

@@ -178,7 +178,7 @@ def test_a_killed_driver_loses_nothing(folder: Path, number: int) -> None:
     process = driver(folder)
     wait_for(lambda: list(out.glob("o*.mp4")) and list(out.glob(".*.part.mp4")))
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     wait_for(lambda: not list(out.glob(".*.part.mp4")))  # the workers notice, and unwind
     finished = {path: path.stat().st_mtime_ns for path in out.glob("o*.mp4")}
     assert 0 < len(finished) < 6 and all(made_from(path) for path in finished)

@@ -22,7 +22,7 @@ from talkinghead.motion.denoiser import (  # noqa: E402
 from talkinghead.motion.latent import POSE_SIZE, LatentModel  # noqa: E402
 from talkinghead.motion.style import Style  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
-from talkinghead.speech.encoder import LOOKAHEAD_FRAMES, SPEECH_FEATURES, SpeechEncoder  # noqa: E402
+from talkinghead.speech.encoder import LOOKAHEAD_FRAMES, PAST_SHAPE, SPEECH_FEATURES, SpeechEncoder  # noqa: E402
 from talkinghead.speech.features import FEATURES, SpeechFrames  # noqa: E402
 from talkinghead.training.motion_bank import (  # noqa: E402
     BUCKETS,
@@ -50,7 +50,7 @@ class Hearing(torch.nn.Module):
         self.none = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        engine, past, parts = FakeSpeech(), np.zeros((1, 256, 72), np.float32), []
+        engine, past, parts = FakeSpeech(), np.zeros((1, *PAST_SHAPE), np.float32), []
         for row in rows[0].numpy():
             answer = engine.run(rows=row[None, None], past=past)
             past = answer["later"]

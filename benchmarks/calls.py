@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "examples" / "data"
 LEAST_FPS = 25.0
 _EVERY_S, _BURST_S, _SETTLE_S = 2.0, 0.3, 3.0
-_SPEAK_S = 3.5
+_SPEAK_S, _LATER_S = 3.5, 1.0
 
 
 class Server:
@@ -145,7 +145,8 @@ def answer(rounds: int) -> dict[str, Any]:
 
 def interrupt(rounds: int) -> dict[str, Any]:
     """Interruptions of a recording that is spoken."""
-    stops = [_SPEAK_S + (_SPEAK_S + 1.2) * k for k in range(rounds)]
+    # Each at another word, lest all of them fall into one pause.
+    stops = [_SPEAK_S + (_SPEAK_S + 1.2 + _LATER_S) * k + _LATER_S * (k % 5) / 4 for k in range(rounds)]
     with Server() as server:
         looks = [[stop - 0.7, stop + 1.1] for stop in stops]
         sound = str(DATA / "speech.ogg")

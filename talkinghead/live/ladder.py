@@ -11,7 +11,7 @@ _SMOOTH = 1 / 20
 """Share of a new frame in the means: half a second."""
 _LONGEST_MS = 4 * FRAME_MS
 """A single stall counts as no more."""
-_DOWN_LOAD, _UP_LOAD = 0.97, 0.88
+_DOWN_LOAD, _UP_LOAD = 0.97, 0.92
 _DOWN_LATE, _UP_LATE = 0.15, 0.02
 _DOWN_FRAMES = 10
 _SETTLE_FRAMES = 20

@@ -113,20 +113,23 @@ def main() -> None:
             out.write(json.dumps(message) + "\n")
             out.flush()
 
-    jobs: queue.Queue[Message] = queue.Queue()
+    jobs: queue.Queue[Message | None] = queue.Queue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     worker = Worker()
     with terminable():
         send({"event": "ready"})
-        while True:
-            job = jobs.get()
+        while (job := jobs.get()) is not None:
             _keep_to(job.get("core"))
             send(worker.perform(job, send))
 
 
-def _listen(jobs: queue.Queue[Message]) -> None:
+def _listen(jobs: queue.Queue[Message | None]) -> None:
     for line in sys.stdin:
         jobs.put(json.loads(line))
+    with contextlib.suppress(queue.Empty):  # what waits is nobody's any more
+        while True:
+            jobs.get_nowait()
+    jobs.put(None)  # a library that calls back swallows the exception that the signal means
     os.kill(os.getpid(), signal.SIGTERM)  # unwinds whatever the main thread is at
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -188,6 +189,40 @@ def test_a_killed_driver_loses_nothing(folder: Path, number: int) -> None:
     assert f'"skipped": {len(finished)}' in stdout and "row 8: " in stderr and "1 of 7 videos failed" in stderr
     assert names(folder) == [f"o{k}.mp4" for k in range(6)]
     assert finished == {path: path.stat().st_mtime_ns for path in finished}
+
+
+STUBBORN = """
+import pathlib, time
+
+def render(self, *arguments, **options):
+    (pathlib.Path(__file__).parent / "begun").touch()
+    try:
+        time.sleep(600)
+    except SystemExit:
+        raise ValueError("swallowed")
+    yield
+"""
+
+
+def test_a_worker_whose_library_swallows_the_signal_ends_with_its_driver(folder: Path) -> None:
+    (folder / "stubborn.py").write_text(STUBBORN)
+    extra = f"sys.path.insert(0, {str(folder)!r}); import stubborn; Avatar.render = stubborn.render"
+    jobs, _ = read_manifest(listed(folder, "p.png,s.wav,o.mp4"), folder / "out")
+    marks = {"watermark": False, "manifest": False, "certificate": "", "key": ""}
+    message = {**jobs[0].message(), "key": "k", "device": "cpu", "marks": marks, "core": None}
+    line = worker_command(extra)
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stdin is not None and worker.stdout is not None
+        worker.stdin.write(json.dumps(message) + "\n")
+        worker.stdin.flush()
+        wait_for((folder / "begun").exists)
+        worker.stdin.close()
+        try:
+            worker.wait(60)
+            assert "swallowed" in worker.stdout.read()
+        finally:
+            worker.kill()
+    assert not list((folder / "out").glob(".*.part.mp4"))
 
 
 def test_what_a_power_cut_left_is_swept_up(folder: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import aioice.ice
 import av
+import cv2
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtcrtpreceiver
 from aiortc.mediastreams import MediaStreamError
@@ -186,7 +187,9 @@ def main() -> None:
         arrays[f"{k}.packets"] = np.array(kept.packets).reshape(-1, 3)
         arrays[f"{k}.interrupts"] = np.array(kept.interrupts)
         if kept.faces:
-            arrays[f"{k}.face_of"], arrays[f"{k}.faces"] = (np.array(x) for x in zip(*kept.faces, strict=True))
+            size = max(face.shape for _, face in kept.faces)  # under load pictures come at half the size
+            arrays[f"{k}.face_of"] = np.array([number for number, _ in kept.faces])
+            arrays[f"{k}.faces"] = np.stack([cv2.resize(face, size[::-1]) for _, face in kept.faces])
     np.savez(out, **arrays)
 
 

@@ -206,12 +206,13 @@ async def _skews(url: str, minutes: float) -> list[tuple[float, float]]:
 
 def skew(minutes: float) -> dict[str, Any]:
     """Sound against picture in Chromium; > 0: sound is late. Medians of nine estimates, each of which jumps by a frame or two."""
+    from talkinghead.live.sender import VIDEO_DELAY_MS
+
     with Server() as server:
         rows = np.array(asyncio.run(_skews(server.url, minutes)))
     rows = rows[rows[:, 0] > 5.0]
-    smooth = (
-        np.array([np.median(rows[max(0, k - 8) : k + 1, 1]) for k in range(8, len(rows))]) - 10.0
-    )  # VIDEO_DELAY_MS: an estimate's bias
+    # The reports say that a picture is VIDEO_DELAY_MS older than it is, so that the estimate has it later by as much.
+    smooth = np.array([np.median(rows[max(0, k - 8) : k + 1, 1]) for k in range(8, len(rows))]) + VIDEO_DELAY_MS
     low, middle, high = np.percentile(smooth, (2.5, 50, 97.5)).round(1).tolist()
     first, last = (float(np.median(part)) for part in np.array_split(smooth, 5)[::4])
     return {"minutes": minutes, "sound late ms": {"p2.5": low, "p50": middle, "p97.5": high}, "drift ms": round(last - first, 1)}

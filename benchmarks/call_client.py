@@ -25,8 +25,6 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from aiortc.mediastreams import MediaStreamError
 
 _PACKET_S, _RATE_HZ = 0.02, 48_000
-_LOUD = 0.01
-"""Root mean square from which a packet of 10 ms counts as sound, -40 dBFS."""
 
 
 @dataclass

@@ -17,8 +17,7 @@ import os
 import platform
 import resource
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,45 +26,25 @@ import cv2
 import numpy as np
 from motion_play import Player
 
-from talkinghead import Avatar, dub
-from talkinghead.constants import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from talkinghead import dub
+from talkinghead.bench.latency import ANSWER, Rounds, stages
+from talkinghead.bench.material import Material
+from talkinghead.bench.report import Figure, clocked_ms, figure
 from talkinghead.motion.denoiser import HOP_FRAMES, HOP_MS
 from talkinghead.portrait.load import load_photo
 from talkinghead.portrait.portrait import FaceReader
 from talkinghead.render.paste import Paster
 from talkinghead.speech.encoder import LOOKAHEAD_MS, EncodedSpeech
-from talkinghead.speech.source import SpeechFile
 
 BUDGET_MS = 170
-_ANSWER = "a call's hop: encoder, motion, a frame"
 _COMPARED_HOPS = 500
 DATA = Path(__file__).resolve().parent.parent / "examples" / "data"
 
 
 def quantiles(times_ms: list[float]) -> dict[str, float]:
     """Median, 95th and 99th percentile."""
-    return {f"p{q}": round(float(np.percentile(times_ms, q)), 2) for q in (50, 95, 99)}
-
-
-def clocked(call: Callable[[], Any], rounds: int) -> list[float]:
-    """Milliseconds of each of so many calls."""
-    times_ms = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        times_ms.append(1000 * (time.perf_counter() - start))
-    return times_ms
-
-
-def timed(call: Callable[[], Any], rounds: int) -> dict[str, float]:
-    """Quantiles in ms, after two warm-up calls."""
-    call(), call()
-    return quantiles(clocked(call, rounds))
-
-
-def blocks(sound: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """The sound in pieces of one size, again and again."""
-    return itertools.cycle(sound[: len(sound) // size * size].reshape(-1, size))
+    found = figure("", times_ms)
+    return {"p50": found.p50, "p95": found.p95 or 0.0, "p99": found.p99 or 0.0}
 
 
 def hops(player: Player, sound: np.ndarray) -> Iterator[EncodedSpeech]:
@@ -75,43 +54,16 @@ def hops(player: Player, sound: np.ndarray) -> Iterator[EncodedSpeech]:
     return itertools.cycle([speech.cut(k, k + HOP_FRAMES) for k in range(0, len(speech) - HOP_FRAMES + 1, HOP_FRAMES)])
 
 
-def stages(photo: Path, sound: np.ndarray, player: Player) -> dict[str, dict[str, float]]:
-    """Every stage by itself, one thread."""
-    cv2.setNumThreads(1)
+def portrait_stages(photo: Path, player: Player) -> Iterator[Figure]:
+    """Reading a portrait, following a face, pasting it back."""
     image = load_photo(photo)
     reader = FaceReader(player.latent)
     portrait = reader.read(image)
     found, _ = reader.landmarker.locate(image, reader.detector.find(image)[0])
-    avatar = Avatar.open(image)
-    take = player(sound)
-    frames = itertools.cycle(np.random.default_rng(0).permutation(len(take.gate)).tolist())
     paster = Paster(portrait.image, portrait.crop)
-    face = avatar.draw(take.z_pose[60], take.z_dyn[60])
-    tenths, speech, pushed = (
-        blocks(sound, SAMPLE_RATE_HZ // 10),
-        hops(player, sound),
-        blocks(sound, HOP_FRAMES * SAMPLES_PER_FRAME),
-    )
-
-    def draw() -> None:
-        k = next(frames)
-        avatar.draw(take.z_pose[k], take.z_dyn[k])
-
-    def answer() -> None:
-        motion = player.generator.push(player.encoder.push(next(pushed)))
-        for z_pose, z_dyn in zip(motion.z_pose[:1], motion.z_dyn[:1], strict=True):  # none while the look-ahead fills
-            avatar.draw(z_pose, z_dyn)
-
-    return {
-        "portrait (once)": timed(lambda: reader.read(image), 10),
-        "avatar ready (once)": timed(lambda: Avatar.open(image), 5),
-        "tracked frame": timed(lambda: reader.landmarker.track(image, found), 50),
-        "speech encoder, 100 ms of sound": timed(lambda: player.encoder.push(next(tenths)), 100),
-        f"motion, a hop ({HOP_FRAMES} frames)": timed(lambda: player.generator.push(next(speech)), 200),
-        "decoder, a frame": timed(draw, 120),
-        "paste-back, a frame": timed(lambda: paster.paste(face), 50),
-        _ANSWER: timed(answer, 200),
-    }
+    yield figure("portrait (once)", clocked_ms(lambda: reader.read(image), 10))
+    yield figure("tracked frame", clocked_ms(lambda: reader.landmarker.track(image, found), 50))
+    yield figure("paste-back, a frame", clocked_ms(lambda: paster.paste(portrait.face), 50))
 
 
 def constancy(player: Player, sound: np.ndarray, count: int) -> dict[str, Any]:
@@ -119,9 +71,9 @@ def constancy(player: Player, sound: np.ndarray, count: int) -> dict[str, Any]:
     player.generator.reset(0)
     speech = hops(player, sound)
     some = min(_COMPARED_HOPS, count // 2)
-    first = clocked(lambda: player.generator.push(next(speech)), some)
+    first = clocked_ms(lambda: player.generator.push(next(speech)), some, 0)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    later = clocked(lambda: player.generator.push(next(speech)), count - some)
+    later = clocked_ms(lambda: player.generator.push(next(speech)), count - some, 0)
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
     return {"hops": count, "compared": some, "first": quantiles(first), "last": quantiles(later[-some:]), "memory_mb": grown_mb}
 
@@ -167,13 +119,15 @@ def main() -> None:
     print(
         f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
     )
-    sound, player = np.concatenate(list(SpeechFile(args.audio).blocks()))[: 8 * SAMPLE_RATE_HZ], Player()
-    figures: dict[str, Any] = {"stages_ms": stages(args.photo, sound, player)}
+    cv2.setNumThreads(1)
+    material, player = Material.open(args.photo, args.audio), Player()
+    made = {f.name: f for f in (*portrait_stages(args.photo, player), *stages(material, "cpu", Rounds(), 0))}
+    figures: dict[str, Any] = {"stages_ms": {name: {"p50": f.p50, "p95": f.p95, "p99": f.p99} for name, f in made.items()}}
     print("| stage, one thread | p50 ms | p95 ms | p99 ms |\n|---|---|---|---|")
     for name, row in figures["stages_ms"].items():
-        print(f"| {name} | {row['p50']} | {row['p95']} | {row['p99']} |")
-    figures["answer_ms"] = say_answer(figures["stages_ms"][_ANSWER]["p95"])
-    figures["constancy"] = constancy(player, sound, args.hops)
+        print(f"| {name} | {row['p50']:.2f} | {row['p95']:.2f} | {row['p99']:.2f} |")
+    figures["answer_ms"] = say_answer(figures["stages_ms"][ANSWER]["p95"])
+    figures["constancy"] = constancy(player, material.sound, args.hops)
     say_constancy(figures["constancy"])
     for full in (False, True):
         figures["full" if full else "crop"] = row = whole(args.photo, args.audio, full)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import importlib.util
 import json
 import zlib
@@ -24,7 +23,7 @@ import cv2
 import numpy as np
 
 from talkinghead import dub
-from talkinghead.runtime.weights import models_folder
+from talkinghead.bench.machine import weights_hash
 
 SETS = ("grid_s1", "grid", "anchors", "hq")
 AGAINST = ("aperture_r", "aperture_lag_ms", "aperture_gain", "lip_distance", "lip_distance_still")
@@ -43,15 +42,6 @@ def load_scorer(shared: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def weights_hash() -> str:
-    """One short hash over all shipped weights."""
-    digest = hashlib.sha256()
-    for path in sorted(models_folder().rglob("*")):
-        if path.suffix in (".onnx", ".npz"):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def test_clips(shared: Path) -> list[dict[str, str]]:

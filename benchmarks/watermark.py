@@ -86,7 +86,9 @@ def scaled(images: list[np.ndarray], side_px: int) -> list[np.ndarray]:
     return [cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA) for image in images]
 
 
-_X264, _VP8 = {"preset": "veryfast"}, {"deadline": "realtime", "cpu-used": "-6", "noise-sensitivity": "4"}
+_X264 = {"preset": "veryfast"}
+CALL_VP8 = {"deadline": "realtime", "cpu-used": "-6", "noise-sensitivity": "4"}
+"""As a call codes pictures."""
 _WAYS = {
     "as it is": lambda images: images,
     "one frame": lambda images: images[25:26],
@@ -95,8 +97,8 @@ _WAYS = {
     "256 px": lambda images: scaled(images, 256),
     "256 px, one frame": lambda images: scaled(images[25:26], 256),
     "H.264 500 kbit/s, then 256 px": lambda images: scaled(coded(images, "libx264", _X264), 256),
-    "VP8 500 kbit/s (call)": lambda images: coded(images, "libvpx", _VP8),
-    "H.264 500 kbit/s, VP8 500 kbit/s": lambda images: coded(coded(images, "libx264", _X264), "libvpx", _VP8),
+    "VP8 500 kbit/s (call)": lambda images: coded(images, "libvpx", CALL_VP8),
+    "H.264 500 kbit/s, VP8 500 kbit/s": lambda images: coded(coded(images, "libx264", _X264), "libvpx", CALL_VP8),
     "three quarters cut out": lambda images: [image[40:424, 60:444] for image in images],
     "mirrored": lambda images: [image[:, ::-1] for image in images],
 }

@@ -16,7 +16,7 @@ from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRA
 from talkinghead.errors import SpeechError
 from talkinghead.motion.controls import Controls
 from talkinghead.motion.generator import MotionGenerator
-from talkinghead.motion.latent import LatentModel, Latents
+from talkinghead.motion.latent import Latents
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.networks import Networks
 from talkinghead.portrait.portrait import Portrait
@@ -58,19 +58,9 @@ class Motion:
 class Avatar:
     """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
 
-    def __init__(
-        self,
-        portrait: Portrait,
-        latent: LatentModel,
-        device: str = "cpu",
-        *,
-        refine: bool = True,
-        networks: Networks | None = None,
-    ) -> None:
-        """``networks``: loaded before; device and refine are theirs then."""
-        networks = networks or Networks.load(device, refine=refine, latent=latent)
+    def __init__(self, portrait: Portrait, networks: Networks) -> None:
         self.portrait = portrait
-        self._latent = latent
+        self._latent = latent = networks.latent
         self._rest = resting_dynamics(latent, portrait.code)
         self._speech_engine, self._motion_engine = networks.speech, networks.motion
         self._scales, self._style = networks.scales, networks.style
@@ -86,7 +76,7 @@ class Avatar:
         Raises PortraitError when the photo cannot be used, EngineError when the networks cannot be run.
         """
         networks = networks or Networks.load(device, refine=refine)
-        return cls(networks.face.read(photo), networks.latent, networks=networks)
+        return cls(networks.face.read(photo), networks)
 
     def twin(self) -> Avatar:
         """Another avatar of the same portrait, which may be drawn in another thread at the same time."""

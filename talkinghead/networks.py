@@ -27,16 +27,13 @@ class Networks:
     decoder: DecoderEngines | None
 
     @classmethod
-    def load(
-        cls, device: str = "cpu", *, refine: bool = True, latent: LatentModel | None = None, face: FaceReader | None = None
-    ) -> Networks:
-        """The shipped weights on a device; without ``refine`` not those of the decoder. ``latent``, ``face``: loaded already.
-        EngineError when they cannot be run."""
+    def load(cls, device: str = "cpu", *, refine: bool = True) -> Networks:
+        """The shipped weights on a device; without ``refine`` not those of the decoder. EngineError when they cannot be run."""
         device = choose_device(device)
-        latent = latent or LatentModel.load(model_path("latent", "latent.npz"))
+        latent = LatentModel.load(model_path("latent", "latent.npz"))
         return cls(
             latent,
-            face or FaceReader(latent, device),
+            FaceReader(latent, device),
             load_engine(network_path("speech", "speech.onnx", device=device), device),
             load_engine(network_path("motion", "motion.onnx", device=device), device),
             MotionScales.load(model_path("motion", "motion.npz")),

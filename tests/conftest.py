@@ -1,7 +1,10 @@
 """Fixtures that several rooms share."""
 
+import importlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from fake_avatar import fake_avatar
@@ -14,3 +17,10 @@ __all__ = ["fake_avatar", "make_sound"]
 def make_sound(tmp_path: Path) -> Sound:
     """make_sound(name, pcm, rate_hz, codec, ...) -> path of a new file in tmp_path."""
     return partial(make_sound_file, tmp_path)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Imports a benchmark by its name: they are scripts, not a package, and their folder is put on the path for a test."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    return importlib.import_module

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from talkinghead.bench.material import Material, Say, say_nothing, shipped
 from talkinghead.bench.networks import NETWORKS, random_inputs
 from talkinghead.bench.report import Figure, clocked_ms, figure
 from talkinghead.constants import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from talkinghead.cores import usable_cores
 from talkinghead.motion.denoiser import HOP_FRAMES, HOP_MS
 from talkinghead.speech.encoder import LOOKAHEAD_MS, SpeechEncoder
 
@@ -37,7 +37,7 @@ def latency(
     """All figures, one thread but where a name tells another count."""
     rounds = rounds or Rounds()
     made = []
-    for part in (_stages(material, device, rounds, seed), _networks(device, rounds)):
+    for part in (stages(material, device, rounds, seed), _networks(device, rounds)):
         for found in part:
             say(found.name)
             made.append(found)
@@ -49,7 +49,8 @@ def latency(
     )
 
 
-def _stages(material: Material, device: str, rounds: Rounds, seed: int) -> Iterator[Figure]:
+def stages(material: Material, device: str, rounds: Rounds, seed: int) -> Iterator[Figure]:
+    """The pipeline's, each by itself, and a call's hop through all of them (`ANSWER`)."""
     yield figure("avatar ready (once)", clocked_ms(lambda: material.avatar(device), max(3, rounds.whole // 3), 1))
     avatar = material.avatar(device)
     encoder = SpeechEncoder(shipped("speech/speech", device))
@@ -90,7 +91,7 @@ def _hop(session: Session, piece: np.ndarray) -> None:
 
 
 def _networks(device: str, rounds: Rounds) -> Iterator[Figure]:
-    counts = sorted({1, len(os.sched_getaffinity(0))}) if device == "cpu" else [1]
+    counts = sorted({1, len(usable_cores())}) if device == "cpu" else [1]
     for name, threads in itertools.product(NETWORKS, counts):
         engine, given = shipped(name, device, threads), random_inputs(name)
         label = f"network {name}" + (f", {threads} thread{'s' * (threads > 1)}" if device == "cpu" else "")

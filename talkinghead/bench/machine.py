@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from talkinghead import __version__
+from talkinghead.cores import usable_cores
 from talkinghead.runtime.weights import models_folder
 
 _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "torch", "tensorrt", "tensorrt-rtx-cu13", "opencv-python-headless", "av")
@@ -19,7 +19,7 @@ _TIMEOUT_S = 10.0
 
 def machine() -> dict[str, str]:
     """Processor, cores that may be used, GPU where the driver tells one, system."""
-    told = {"processor": _processor(), "cores": str(len(os.sched_getaffinity(0)))}
+    told = {"processor": _processor(), "cores": str(len(usable_cores()))}
     gpu = _gpu()
     return {**told, **({"GPU": gpu} if gpu else {}), "system": platform.platform(terse=True)}
 

@@ -16,6 +16,7 @@ from talkinghead.motion.denoiser import MotionScales
 from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.latent import LatentModel, Latents
 from talkinghead.motion.style import Style
+from talkinghead.networks import Networks
 from talkinghead.portrait.portrait import FaceReader, Portrait
 from talkinghead.runtime.engine import Engine, load_engine
 from talkinghead.runtime.weights import model_path, network_path
@@ -46,7 +47,7 @@ class Material:
 
     def avatar(self, device: str) -> Avatar:
         """The portrait with its networks on a device."""
-        return Avatar(self.portrait, self.latent, device)
+        return Avatar(self.portrait, Networks.load(device))
 
     def motion(self, speech: Engine, motion: Engine, seed: int = 0) -> Latents:
         """What the face does under the sound, by given networks."""

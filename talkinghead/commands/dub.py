@@ -139,15 +139,16 @@ def _many(
     as_json: bool,
     quiet: bool,
 ) -> None:
+    from talkinghead.cores import usable_cores
     from talkinghead.offline.batch import run_batch
     from talkinghead.offline.jobs import read_manifest
-    from talkinghead.offline.pool import LocalPool, Pool, cores_allowed
+    from talkinghead.offline.pool import LocalPool, Pool
     from talkinghead.offline.ray_pool import RayPool
 
     jobs, refusals = read_manifest(manifest, folder)
     total = len(jobs) + len(refusals)
     jobs, unasked, remarks = sift(jobs, folder or manifest.absolute().parent, consent)
-    pool: Pool = LocalPool(workers or len(cores_allowed())) if ray is None else RayPool(ray, workers)
+    pool: Pool = LocalPool(workers or len(usable_cores())) if ray is None else RayPool(ray, workers)
     try:
         with progress_bar(quiet, "videos") as progress:
             refusals += unasked

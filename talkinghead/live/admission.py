@@ -11,7 +11,6 @@ fewer calls each draws more than the target.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ import numpy as np
 
 from talkinghead.avatar import Avatar
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from talkinghead.cores import usable_cores
 from talkinghead.live.codecs import VideoEncoder
 
 TARGET_FPS = 25
@@ -59,7 +59,7 @@ def sessions_held(cost: SessionCost, cores: float, fps: float = TARGET_FPS) -> i
 
 def available_cores(limit: Path = _CGROUP_LIMIT) -> float:
     """Processors that this process may use: its affinity, and the quota of its container (cgroup v2) where it has one."""
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    cores = float(len(usable_cores()))
     try:
         quota, period = limit.read_text().split()
         return min(cores, int(quota) / int(period))

@@ -47,18 +47,19 @@ class AvatarSource:
         return self._own.twin() if self._own is not None else self._avatar(mean_portrait(self._networks.latent))
 
     def _avatar(self, portrait: Portrait) -> Avatar:
-        return MarkedAvatar(portrait, self._networks.latent, networks=self._networks)
+        return MarkedAvatar(portrait, self._networks)
 
 
 class MarkedAvatar(Avatar):
     """An avatar whose pictures carry the watermark: calls say that they are synthetic, too."""
 
-    _marker: Watermarker | None = None
+    def __init__(self, portrait: Portrait, networks: Networks) -> None:
+        super().__init__(portrait, networks)
+        self._marker = Watermarker()
+        self._marker.mark(portrait.face)  # fitted to the photo now, not to a call's first picture while it waits
 
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """As `Avatar.draw`, marked; 0.2 ms more."""
-        if self._marker is None:
-            self._marker = Watermarker()
         return self._marker.mark(super().draw(z_pose, z_dyn))
 
 

@@ -14,7 +14,7 @@ from talkinghead.constants import POINTS
 from talkinghead.errors import EngineError
 from talkinghead.nets.decoder import PARTS, PatchDecoder
 from talkinghead.nets.face import FaceDetector, FaceLandmarks, PatchRefiner
-from talkinghead.nets.motion import MotionNet, MotionStep
+from talkinghead.nets.motion import INPUTS, OUTPUTS, MotionNet, MotionStep
 from talkinghead.nets.speech import SpeechNet, StreamingSpeech
 
 _Net = TypeVar("_Net", bound=nn.Module)
@@ -45,30 +45,46 @@ def load_net(path: Path) -> ShippedNet:
     part = name.removesuffix("_appearance")
     weights = path.with_name(f"{part}.safetensors")
     try:
-        tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(weights)).items()}
-        return _net(room, name, part, {k: v for k, v in tensors.items() if k not in _TRAINING_ONLY})
+        return _net(room, name, part, read_weights(weights)[0])
     except EngineError:
         raise
     except Exception as error:  # safetensors and torch raise many types for damaged files
         raise EngineError(f"cannot load {weights.name}: reinstall talkinghead ({type(error).__name__})") from error
 
 
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A safetensors file in float32: the network's weights, and what the file tells of the latent that it was trained for."""
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+    told = {k: tensors.pop(k) for k in _TRAINING_ONLY if k in tensors}
+    return tensors, told
+
+
+def filled(net: _Net, tensors: dict[str, Tensor]) -> _Net:
+    """The network with these weights, in evaluation mode."""
+    net.load_state_dict(tensors)
+    return net.eval()
+
+
+def filled_decoder(part: str, tensors: dict[str, Tensor]) -> PatchDecoder:
+    """A part's decoder of the width that its weights have."""
+    return filled(PatchDecoder(part, len(tensors["painter.stem.bias"])), tensors)
+
+
 def _net(room: str, name: str, part: str, tensors: dict[str, Tensor]) -> ShippedNet:
     if room == "face" and name in _FACE_PX:
         return _face(name, tensors)
     if room == "decoder" and part in PARTS:
-        decoder = _filled(PatchDecoder(part, len(tensors["painter.stem.bias"])), tensors)
+        decoder = filled_decoder(part, tensors)
         photo, inputs = decoder.examples()
         if name != part:
             return ShippedNet(decoder.appearance, ("photo",), _PYRAMID, (photo,))
         return ShippedNet(decoder.painter, ("patch", "code", *_PYRAMID), ("change",), inputs)
     if (room, name) == ("speech", "speech"):
-        speech = StreamingSpeech(_filled(SpeechNet(), tensors)).eval()
+        speech = StreamingSpeech(filled(SpeechNet(), tensors)).eval()
         return ShippedNet(speech, ("rows", "past"), ("features", "later"), speech.example())
     if (room, name) == ("motion", "motion"):
-        motion = MotionStep(_filled(MotionNet(), tensors)).eval()
-        names = ("change", "t", "last", "conditions", "keys", "values", "unseen")
-        return ShippedNet(motion, names, ("made", "new_keys", "new_values"), motion.example())
+        motion = MotionStep(filled(MotionNet(), tensors)).eval()
+        return ShippedNet(motion, INPUTS, OUTPUTS, motion.example())
     raise EngineError(f"torch knows no network {room}/{name}: use --device cpu")
 
 
@@ -77,15 +93,10 @@ def _face(name: str, tensors: dict[str, Tensor]) -> ShippedNet:
     example = (torch.zeros(1, 3, height, width),)
     if name == "detector":
         detector = FaceDetector(len(tensors["to_8.0.1.bias"]))
-        return ShippedNet(_filled(detector, tensors), ("image",), ("map",), example)
+        return ShippedNet(filled(detector, tensors), ("image",), ("map",), example)
     trunk = len(tensors["trunk.0.1.bias"])
     if name == "landmarks":
         assert len(tensors["points.bias"]) == 3 * POINTS
-        return ShippedNet(_filled(FaceLandmarks(trunk), tensors), ("image",), ("points", "presence"), example, _TAIL)
+        return ShippedNet(filled(FaceLandmarks(trunk), tensors), ("image",), ("points", "presence"), example, _TAIL)
     refiner = PatchRefiner(len(tensors["points.bias"]) // 2, (width, height), trunk)
-    return ShippedNet(_filled(refiner, tensors), ("image",), ("points",), example, _TAIL)
-
-
-def _filled(net: _Net, tensors: dict[str, Tensor]) -> _Net:
-    net.load_state_dict(tensors)
-    return net.eval()
+    return ShippedNet(filled(refiner, tensors), ("image",), ("points",), example, _TAIL)

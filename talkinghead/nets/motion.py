@@ -163,6 +163,11 @@ class MotionNet(nn.Module):
         return self.level(torch.cat([angles.sin(), angles.cos()], -1))
 
 
+INPUTS = ("change", "t", "last", "conditions", "keys", "values", "unseen")
+OUTPUTS = ("made", "new_keys", "new_values")
+"""Of `MotionStep`, by name."""
+
+
 class MotionStep(nn.Module):
     """What is shipped: `MotionNet.step`."""
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from talkinghead.cores import usable_cores
 from talkinghead.offline.worker import Message
 
 STALLED_S = 300.0
@@ -96,7 +97,7 @@ class LocalPool:
         self._stalled_s = stalled_s
         self._heard: queue.Queue[tuple[_Slot, Message]] = queue.Queue()
         self._slots: list[_Slot | None] = [None] * size
-        cores = cores_allowed()
+        cores = usable_cores()
         self._cores: list[int | None] = [cores[k] if size <= len(cores) else None for k in range(size)]
 
     def start(self, job: Message) -> None:
@@ -141,13 +142,6 @@ class LocalPool:
                 process.kill()
                 process.wait()
         self._slots = [None] * self.size
-
-
-def cores_allowed() -> list[int]:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _how_it_ended(code: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from talkinghead.cores import usable_cores
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render.person import trusted_layers
@@ -91,5 +91,4 @@ def _redraw(frame: np.ndarray, spots: list[Spot], given: np.ndarray, changes: np
 
 def _beside() -> ThreadPoolExecutor | None:
     """A thread for what may run beside the drawing, where there is a second core; it ends with the decoder."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(1, "talkinghead-eyes") if cores > 1 else None
+    return ThreadPoolExecutor(1, "talkinghead-eyes") if len(usable_cores()) > 1 else None

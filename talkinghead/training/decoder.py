@@ -22,8 +22,9 @@ from torch.nn import functional as F
 from talkinghead.motion.latent import LatentModel
 from talkinghead.nets.decoder import PARTS, PatchDecoder
 from talkinghead.nets.face import PatchRefiner
+from talkinghead.nets.load import filled_decoder, load_net, read_weights
 from talkinghead.training.decoder_bank import Bank, Batch
-from talkinghead.training.export import export_onnx
+from talkinghead.training.export import export_shipped
 from talkinghead.training.loop import Schedule, device, train
 
 BATCH = {"mouth": 16, "eye": 32}
@@ -148,22 +149,17 @@ def save_weights(net: PatchDecoder, path: Path) -> None:
 
 def load_weights(part: str, path: Path) -> PatchDecoder:
     """A part's networks; the width is read from the file."""
-    tensors = {k: v.float() for k, v in load_file(str(path)).items()}
-    net = PatchDecoder(part, len(tensors["painter.stem.bias"]))
-    net.load_state_dict(tensors)
-    return net.eval()
+    return filled_decoder(part, read_weights(path)[0])
 
 
 def export(part: str, folder: Path, batch: Batch | None = None) -> None:
     """Write ``{part}_appearance.onnx`` and ``{part}.onnx`` from ``{part}.safetensors``. By a batch's ranges the painter, which
     runs every frame, is made int8; without it stays float32."""
-    net = load_weights(part, folder / f"{part}.safetensors")
-    photo, inputs = net.examples()
-    pyramid = ["v2", "v4", "v8"]
-    export_onnx(net.appearance, (photo,), ["photo"], pyramid, folder / f"{part}_appearance.onnx")
-    names = ["patch", "code", *pyramid]
+    export_shipped(folder / f"{part}_appearance.onnx")
+    painter = folder / f"{part}.onnx"
+    net, names = load_weights(part, painter.with_suffix(".safetensors")), load_net(painter).inputs
     rows = None if batch is None else [dict(zip(names, row, strict=True)) for row in _rows(net, batch)]
-    export_onnx(net.painter, inputs, names, ["change"], folder / f"{part}.onnx", rows)
+    export_shipped(painter, calibration=rows)
 
 
 def _rows(net: PatchDecoder, batch: Batch) -> Iterator[list[np.ndarray]]:

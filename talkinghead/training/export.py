@@ -8,6 +8,7 @@ for processors they get a second file whose linear layers are int8 throughout (`
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from talkinghead.nets.load import load_net
 from talkinghead.runtime.weights import int8_path
 
 OPSET = 18
@@ -48,6 +50,12 @@ def export_onnx(
     if calibration is not None:
         quantise(part, calibration)
     _finish(part, path, shrink=calibration is None)
+
+
+def export_shipped(path: Path, **options: Any) -> None:
+    """`export_onnx` of the network whose ONNX form ``path`` is, from the safetensors beside it."""
+    net = load_net(path)
+    export_onnx(net.module, net.example, list(net.inputs), list(net.outputs), path, **options)
 
 
 def _finish(part: Path, path: Path, shrink: bool) -> None:

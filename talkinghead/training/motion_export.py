@@ -9,15 +9,14 @@ import argparse
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from talkinghead.motion.latent import LatentModel
-from talkinghead.nets.motion import MotionNet, MotionStep
-from talkinghead.training.export import export_onnx
+from talkinghead.nets.load import filled, read_weights
+from talkinghead.nets.motion import MotionNet
+from talkinghead.training.export import export_shipped
 
 _MODES = "basis_dyn"
-INPUTS = ["change", "t", "last", "conditions", "keys", "values", "unseen"]
-OUTPUTS = ["made", "new_keys", "new_values"]
 
 
 def save_weights(net: MotionNet, latent: LatentModel, path: Path) -> None:
@@ -30,17 +29,12 @@ def save_weights(net: MotionNet, latent: LatentModel, path: Path) -> None:
 
 def load_weights(path: Path) -> MotionNet:
     """The network."""
-    tensors = {name: value.float() for name, value in load_file(str(path)).items()}
-    tensors.pop(_MODES)
-    net = MotionNet()
-    net.load_state_dict(tensors)
-    return net.eval()
+    return filled(MotionNet(), read_weights(path)[0])
 
 
 def export(folder: Path) -> None:
     """Write ``motion.onnx`` and ``motion.int8.onnx`` from ``motion.safetensors``."""
-    step = MotionStep(load_weights(folder / "motion.safetensors")).eval()
-    export_onnx(step, step.example(), INPUTS, OUTPUTS, folder / "motion.onnx", int8=True)
+    export_shipped(folder / "motion.onnx", int8=True)
 
 
 def main(argv: list[str]) -> None:

@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from talkinghead.motion.latent import LatentModel
-from talkinghead.nets.speech import SpeechNet, StreamingSpeech, delayed
+from talkinghead.nets.load import filled, read_weights
+from talkinghead.nets.speech import SpeechNet, delayed
 from talkinghead.speech.encoder import LOOKAHEAD_FRAMES, NECK
 from talkinghead.speech.features import BANDS, SUB_FRAMES
-from talkinghead.training.export import export_onnx
+from talkinghead.training.export import export_shipped
 from talkinghead.training.lip_space import LipLoss, lip_modes, rest_gaps
 from talkinghead.training.loop import Schedule, train
 from talkinghead.training.motion_data import SOURCES, Clip, fingerprint, hold_out, load_clips
@@ -168,18 +169,13 @@ def save_weights(net: SpeechNet, latent: LatentModel, modes: np.ndarray, path: P
 
 def load_weights(path: Path) -> tuple[SpeechNet, np.ndarray, np.ndarray]:
     """The network, the lips' modes (CURVES, D), and the latent's modes (D, 478, 3) of those codes."""
-    tensors = {name: value.float() for name, value in load_file(str(path)).items()}
-    modes, basis = tensors.pop(_MODES).numpy(), tensors.pop(_BASIS).numpy()
-    net = SpeechNet()
-    net.load_state_dict(tensors)
-    return net.eval(), modes, basis
+    tensors, told = read_weights(path)
+    return filled(SpeechNet(), tensors), told[_MODES].numpy(), told[_BASIS].numpy()
 
 
 def export(folder: Path) -> None:
     """Write ``speech.onnx`` and ``speech.int8.onnx`` from ``speech.safetensors``."""
-    net = load_weights(folder / "speech.safetensors")[0]
-    streaming = StreamingSpeech(net).eval()
-    export_onnx(streaming, streaming.example(), ["rows", "past"], ["features", "later"], folder / "speech.onnx", int8=True)
+    export_shipped(folder / "speech.onnx", int8=True)
 
 
 def main(argv: list[str]) -> None:

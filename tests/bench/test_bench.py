@@ -38,7 +38,7 @@ def test_random_inputs_fit_the_networks(name: str) -> None:
 
 
 def test_latency_tells_every_stage_and_the_sum(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency_module.os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    monkeypatch.setattr(latency_module, "usable_cores", lambda: [0, 1, 2])
     told: list[str] = []
     figures = latency(material, "cpu", Rounds(1, 2), say=told.append)
     by_name = {f.name: f for f in figures}

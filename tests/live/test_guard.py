@@ -12,17 +12,6 @@ from live.fake_calls import Engine, converse, status
 from talkinghead.live.server import ServeOptions
 
 
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> ServeOptions:
-    """A server with a portrait of its own."""
-    return ServeOptions(portrait=tmp_path / "own.jpg")
-
-
 def test_pages_of_other_places(engine: Engine, own: ServeOptions) -> None:
     async def scenario(client: TestClient) -> None:
         home = f"http://127.0.0.1:{client.port}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,17 +15,6 @@ from live.fake_calls import OFFER, Engine, bearer, converse, opened, status, unt
 from talkinghead.errors import VoiceError
 from talkinghead.live.ice import IceConfig
 from talkinghead.live.server import ServeOptions
-
-
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> ServeOptions:
-    """A server with a portrait of its own."""
-    return ServeOptions(portrait=tmp_path / "own.jpg")
 
 
 def test_a_call_from_offer_to_end(engine: Engine, own: ServeOptions) -> None:

@@ -17,11 +17,6 @@ from talkinghead.live import store as module
 from talkinghead.live.store import BadToken, Full, NoSession, SessionStore, TooManyPeers
 
 
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
-
-
 def run(engine: Engine, scenario: Callable[[SessionStore], Awaitable[None]], **options: object) -> list[tuple[str, float]]:
     """Play a scenario on a store that is closed afterwards; returns what it reported."""
     told: list[tuple[str, float]] = []

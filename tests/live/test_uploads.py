@@ -19,11 +19,6 @@ from talkinghead.live.server import ServeOptions
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of temporary files."""
     folder = tmp_path / "kept"

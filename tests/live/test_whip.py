@@ -19,17 +19,6 @@ FRAGMENT = (
 )
 
 
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> ServeOptions:
-    """A server with a portrait of its own."""
-    return ServeOptions(portrait=tmp_path / "own.jpg")
-
-
 def test_a_fragment() -> None:
     found = whip.parse_fragment(FRAGMENT)
     candidate = {"candidate": "candidate:1 1 udp 1 127.0.0.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0}

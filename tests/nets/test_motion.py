@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from talkinghead.motion.denoiser import CACHE_SHAPE, CONDITIONS, HOP_SIZE, STATE, WINDOW  # noqa: E402
-from talkinghead.nets.motion import MotionNet, MotionSize, MotionStep  # noqa: E402
+from talkinghead.nets.motion import INPUTS, OUTPUTS, MotionNet, MotionSize, MotionStep  # noqa: E402
 
 SMALL = MotionSize(width=48, blocks=3, heads=4)
 HOPS = WINDOW + 9
@@ -115,10 +115,9 @@ def test_the_export_agrees_with_torch_at_any_batch(net: MotionNet, tmp_path: Pat
     pytest.importorskip("onnxruntime")
     from talkinghead.runtime.onnx import OnnxEngine
     from talkinghead.training.export import export_onnx
-    from talkinghead.training.motion_export import INPUTS, OUTPUTS
 
     step = MotionStep(net)
-    export_onnx(step, step.example(), INPUTS, OUTPUTS, tmp_path / "motion.onnx")
+    export_onnx(step, step.example(), list(INPUTS), list(OUTPUTS), tmp_path / "motion.onnx")
     engine = OnnxEngine(tmp_path / "motion.onnx")
     torch.manual_seed(2)
     for count in (1, 3):

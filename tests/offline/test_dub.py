@@ -16,12 +16,6 @@ from talkinghead.offline.dub import DubResult, dub
 pytestmark = pytest.mark.usefixtures("fake_avatar")
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    (tmp_path / "photo.png").write_bytes(b"looked at by the engine only")
-    return tmp_path / "photo.png"
-
-
 def flashes(path: Path) -> list[float]:
     """Starts of the bright stretches, seconds."""
     with av.open(str(path)) as container:

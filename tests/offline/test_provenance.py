@@ -21,12 +21,6 @@ pytestmark = pytest.mark.usefixtures("fake_avatar")
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    (tmp_path / "photo.png").write_bytes(b"looked at by the engine only")
-    return tmp_path / "photo.png"
-
-
-@pytest.fixture
 def sound(make_sound: Sound) -> Path:
     return make_sound("s.wav", clicks(16_000), 16_000)
 

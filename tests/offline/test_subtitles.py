@@ -20,12 +20,6 @@ LINES = [Line(500, 700, "Hello you\nand you"), Line(1500, 400, "Bye, äöü")]
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    (tmp_path / "photo.png").write_bytes(b"looked at by the engine only")
-    return tmp_path / "photo.png"
-
-
-@pytest.fixture
 def srt(tmp_path: Path) -> Path:
     (tmp_path / "s.srt").write_text(SRT + LATE, encoding="utf-8")
     return tmp_path / "s.srt"

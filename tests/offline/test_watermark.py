@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -35,24 +35,6 @@ def marked(clean: list[np.ndarray]) -> list[np.ndarray]:
     return [marker.mark(image) for image in clean]
 
 
-def coded(images: list[np.ndarray], codec: str, rate: int = 500_000, **options: str) -> list[np.ndarray]:
-    memory = io.BytesIO()
-    with av.open(memory, "w", format="matroska") as container:
-        stream = container.add_stream(codec, rate=40, options=options)
-        stream.height, stream.width = images[0].shape[:2]
-        stream.pix_fmt, stream.bit_rate = "yuv420p", rate
-        for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
-    memory.seek(0)
-    with av.open(memory) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-
-
-def scaled(images: list[np.ndarray], side_px: int) -> list[np.ndarray]:
-    return [cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA) for image in images]
-
-
 def test_nobody_sees_it(clean: list[np.ndarray], marked: list[np.ndarray]) -> None:
     assert all(cv2.PSNR(one, other) >= 42 for one, other in zip(clean, marked, strict=True))
     difference = np.abs(clean[0].astype(int) - marked[0])
@@ -76,13 +58,15 @@ def test_the_given_picture_stays(clean: list[np.ndarray]) -> None:
     "way",
     ["one frame", "500 kbit/s", "256 px", "500 kbit/s and 256 px", "call", "jpeg", "cut", "mirrored", "enlarged", "in a border"],
 )
-def test_it_is_found_again(marked: list[np.ndarray], way: str) -> None:
+def test_it_is_found_again(marked: list[np.ndarray], way: str, script: Callable[[str], ModuleType]) -> None:
+    ways = script("watermark")
+    coded, scaled, x264, call = ways.coded, ways.scaled, {"preset": "veryfast"}, ways.CALL_VP8
     changed = {
         "one frame": lambda: marked[:1],
-        "500 kbit/s": lambda: coded(marked, "libx264", preset="veryfast"),
+        "500 kbit/s": lambda: coded(marked, "libx264", x264),
         "256 px": lambda: scaled(marked[:1], 256),
-        "500 kbit/s and 256 px": lambda: scaled(coded(marked, "libx264", preset="veryfast"), 256),
-        "call": lambda: coded(marked, "libvpx", deadline="realtime", **{"cpu-used": "-6", "noise-sensitivity": "4"}),
+        "500 kbit/s and 256 px": lambda: scaled(coded(marked, "libx264", x264), 256),
+        "call": lambda: coded(marked, "libvpx", call),
         "jpeg": lambda: [cv2.imdecode(cv2.imencode(".jpg", marked[0], [cv2.IMWRITE_JPEG_QUALITY, 70])[1], cv2.IMREAD_COLOR)],
         "cut": lambda: [image[37:450, 61:470] for image in marked],
         "mirrored": lambda: [image[:, ::-1] for image in marked],

@@ -15,6 +15,7 @@ from talkinghead.avatar import Avatar
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
 from talkinghead.motion.rest import resting_dynamics
+from talkinghead.networks import Networks
 from talkinghead.render.decoder import Decoder, DecoderEngines
 from talkinghead.render.refine import CHANNELS, EYE_PX, MOUTH_PX, Spot, eye_spots, motion_code, mouth_spots, patch_input
 from talkinghead.render.warp import WarpDecoder
@@ -181,7 +182,7 @@ def test_a_portrait_at_the_edge_can_be_drawn(
 def pair() -> tuple[Avatar, Avatar]:
     """One portrait with and without the decoder's networks."""
     refined = Avatar.open(PHOTO)
-    return refined, Avatar(refined.portrait, LatentModel.load(model_path("latent", "latent.npz")), refine=False)
+    return refined, Avatar(refined.portrait, Networks.load(refine=False))
 
 
 def avatar_spots(avatar: Avatar, z_pose: np.ndarray, z_dyn: np.ndarray) -> list[Spot]:

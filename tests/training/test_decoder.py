@@ -161,11 +161,11 @@ def test_saved_loaded_and_exported_is_the_same_network(part: str, tmp_path: Path
     for name, parameter in net.named_parameters():  # what starts at nought
         if "out." in name or "film.2" in name or "second" in name:
             torch.nn.init.normal_(parameter, std=0.1)
-    save_weights(net, tmp_path / part / f"{part}.safetensors")
-    loaded = load_weights(part, tmp_path / part / f"{part}.safetensors")
+    save_weights(net, tmp_path / "decoder" / f"{part}.safetensors")
+    loaded = load_weights(part, tmp_path / "decoder" / f"{part}.safetensors")
     assert loaded.width == 8 and not loaded.training
-    export(part, tmp_path / part)
-    appearance, painter = (OnnxEngine(tmp_path / part / f"{part}{kind}.onnx") for kind in ("_appearance", ""))
+    export(part, tmp_path / "decoder")
+    appearance, painter = (OnnxEngine(tmp_path / "decoder" / f"{part}{kind}.onnx") for kind in ("_appearance", ""))
     width_px, height_px, _ = PARTS[part]
     for count in (1, 3):
         photo, patch = torch.rand(2, count, 5, height_px, width_px)

@@ -12,10 +12,10 @@ pytest.importorskip("onnx")
 safetensors = pytest.importorskip("safetensors.torch")
 
 from talkinghead.motion.latent import LatentModel  # noqa: E402
-from talkinghead.nets.motion import MotionNet, MotionStep  # noqa: E402
+from talkinghead.nets.motion import INPUTS, OUTPUTS, MotionNet, MotionStep  # noqa: E402
 from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
-from talkinghead.training.motion_export import INPUTS, OUTPUTS, export, load_weights, save_weights  # noqa: E402
+from talkinghead.training.motion_export import export, load_weights, save_weights  # noqa: E402
 
 
 def test_saved_loaded_and_exported_is_the_same_network(tmp_path: Path) -> None:

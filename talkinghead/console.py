@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from talkinghead.offline.dub import Progress
 
-_TERMINATED = 143
+TERMINATED = 143
+"""Exit code of a process that was asked to end."""
 
 
 def say(message: str) -> None:
@@ -60,7 +61,7 @@ def terminable() -> Iterator[None]:
     """SIGTERM unwinds like Ctrl-C does, so that no half file stays behind."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(_TERMINATED)
+        raise SystemExit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

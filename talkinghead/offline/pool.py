@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from talkinghead.cores import usable_cores
+from talkinghead.offline.target import sweep
 from talkinghead.offline.worker import Message
 
 STALLED_S = 300.0
@@ -130,17 +132,20 @@ class LocalPool:
         return [Report(job, message)]
 
     def close(self) -> None:
-        processes = [slot.process for slot in self._slots if slot is not None]
-        for process in processes:
-            assert process.stdin is not None
+        slots = [slot for slot in self._slots if slot is not None]
+        for slot in slots:
+            assert slot.process.stdin is not None
             with contextlib.suppress(OSError):
-                process.stdin.close()  # which ends it
-        for process in processes:
+                slot.process.stdin.close()  # which ends it
+        for slot in slots:
             try:
-                process.wait(_GOODBYE_S)
+                slot.process.wait(_GOODBYE_S)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                slot.process.kill()
+                slot.process.wait()
+            if slot.job is not None:  # what a killed one left
+                target = Path(slot.job["output"])
+                sweep(target.parent, [target])
         self._slots = [None] * self.size
 
 

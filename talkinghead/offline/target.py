@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import secrets
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME_KEPT_CHARS = 40
+_living: weakref.WeakSet["PartFile"] = weakref.WeakSet()
 _PART_NAME = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{8}\.part(?P<suffix>\.[a-z0-9]+)")
 
 
@@ -65,7 +67,8 @@ class PartFile:
     def __init__(self, target: Path) -> None:
         self.target = target
         name = f".{target.stem[:_NAME_KEPT_CHARS]}.{secrets.token_hex(4)}.part{target.suffix.lower()}"
-        self.path = target.with_name(name)
+        self.path, self._handle = target.with_name(name), -1
+        _living.add(self)  # before there is a file: a signal may come at any point
         try:
             self._handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         except OSError as error:
@@ -91,6 +94,13 @@ class PartFile:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+def discard_living() -> None:
+    """Remove all hidden files of this process: for one that ends without unwinding."""
+    for part in list(_living):
+        with contextlib.suppress(OSError):
+            part.discard()
 
 
 def sweep(folder: Path, targets: Iterable[Path] | None = None) -> list[Path]:

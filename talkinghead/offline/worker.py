@@ -14,16 +14,19 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from talkinghead.console import terminable
+from talkinghead.console import TERMINATED, terminable
 from talkinghead.errors import TalkingHeadError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 KEY_PREFIX = "talkinghead job "
 """What the comment of a batch's videos begins with; the job's key follows."""
 _PROGRESS_FRAMES = 40
+_UNWIND_S = 5.0
+"""What a worker without a driver has to unwind in. Less than the pool waits before it kills."""
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
@@ -131,6 +134,11 @@ def _listen(jobs: queue.Queue[Message | None]) -> None:
             jobs.get_nowait()
     jobs.put(None)  # a library that calls back swallows the exception that the signal means
     os.kill(os.getpid(), signal.SIGTERM)  # unwinds whatever the main thread is at
+    time.sleep(_UNWIND_S)
+    from talkinghead.offline.target import discard_living
+
+    discard_living()  # it hangs somewhere
+    os._exit(TERMINATED)
 
 
 def _keep_to(core: int | None) -> None:

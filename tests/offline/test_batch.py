@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -204,24 +205,55 @@ def render(self, *arguments, **options):
 """
 
 
-def test_a_worker_whose_library_swallows_the_signal_ends_with_its_driver(folder: Path) -> None:
-    (folder / "stubborn.py").write_text(STUBBORN)
+@contextmanager
+def hopeless(folder: Path, render: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker in the middle of a video that it never finishes."""
+    (folder / "stubborn.py").write_text(render)
     extra = f"sys.path.insert(0, {str(folder)!r}); import stubborn; Avatar.render = stubborn.render"
     jobs, _ = read_manifest(listed(folder, "p.png,s.wav,o.mp4"), folder / "out")
     marks = {"watermark": False, "manifest": False, "certificate": "", "key": ""}
     message = {**jobs[0].message(), "key": "k", "device": "cpu", "marks": marks, "core": None}
     line = worker_command(extra)
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
-        assert worker.stdin is not None and worker.stdout is not None
+        assert worker.stdin is not None
         worker.stdin.write(json.dumps(message) + "\n")
         worker.stdin.flush()
         wait_for((folder / "begun").exists)
-        worker.stdin.close()
         try:
-            worker.wait(60)
-            assert "swallowed" in worker.stdout.read()
+            yield worker
         finally:
             worker.kill()
+
+
+def test_a_worker_whose_library_swallows_the_signal_ends_with_its_driver(folder: Path) -> None:
+    with hopeless(folder, STUBBORN) as worker:
+        worker.stdin.close()  # type: ignore[union-attr]
+        worker.wait(60)
+        assert "swallowed" in worker.stdout.read()  # type: ignore[union-attr]
+    assert not list((folder / "out").glob(".*.part.mp4"))
+
+
+HANGING = """
+import pathlib, time
+from talkinghead.offline.target import PartFile
+
+def render(self, *arguments, **options):
+    part = PartFile(pathlib.Path(__file__).parent / "out" / "o.mp4")
+    (pathlib.Path(__file__).parent / "begun").touch()
+    while part:
+        try:
+            time.sleep(600)
+        except SystemExit:
+            pass
+    yield
+"""
+
+
+def test_a_worker_that_hangs_ends_with_its_driver_and_leaves_nothing(folder: Path) -> None:
+    with hopeless(folder, HANGING) as worker:
+        assert len(list((folder / "out").glob(".*.part.mp4"))) == 1
+        worker.stdin.close()  # type: ignore[union-attr]
+        assert worker.wait(60) == 143
     assert not list((folder / "out").glob(".*.part.mp4"))
 
 

@@ -16,7 +16,7 @@ CHANNELS = 5
 """RGB and two coverages."""
 CODE = 51
 """z_dyn (48) and the head's turn (3)."""
-PARTS = {"mouth": (112, 96, 24), "eye": (64, 48, 16)}
+PARTS = {"mouth": (144, 112, 32), "eye": (80, 64, 24)}
 """Width px, height px and default network width of each part's patch; sides are multiples of 8."""
 _FADE_PX = 10
 

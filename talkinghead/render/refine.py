@@ -21,9 +21,9 @@ from talkinghead.render.resample import cubic_taps
 from talkinghead.render.warp import Driven
 from talkinghead.runtime.engine import Engine
 
-MOUTH_PX = (112, 96)
+MOUTH_PX = (144, 112)
 """Width, height."""
-EYE_PX = (64, 48)
+EYE_PX = (80, 64)
 CHANNELS = 5
 """RGB and how much of each pixel two outlines cover: lip opening and lips, or lid opening and iris."""
 _TAPS_REACH_PX = 2

@@ -14,8 +14,8 @@ from talkinghead.motion.latent import LatentModel
 from talkinghead.render.refine import code_mirror
 
 SHARES = {
-    "mouth": {"hq": 0.50, "teeth": 0.26, "london": 0.16, "grid_s1": 0.08},
-    "eye": {"hq": 0.70, "london": 0.20, "grid_s1": 0.10},
+    "mouth": {"hq": 0.42, "teeth": 0.18, "returned": 0.18, "london": 0.16, "grid_s1": 0.06},
+    "eye": {"hq": 0.56, "returned": 0.20, "london": 0.16, "grid_s1": 0.08},
 }
 """Share of a batch by kind of pair. Teeth are stills whose eyes did not move."""
 _SOFT_WEIGHT = 0.6

@@ -5,7 +5,8 @@
 A portrait and a target show one person: two frames of a clip (the sharp hq clips; some of GRID s1, marked soft), or the
 neutral and the smiling photo of the London set. The target is encoded with the portrait's identity and the portrait driven by
 its latents, as at run time. Stills with open mouths teach teeth: their interior is hidden from warp and appearance, and is to be
-drawn again. Pictures of the news anchors are not used. One ``.npz`` a source lies in CACHE/decoder.
+drawn again. Hundreds of stills go there and back: warped to another look they are portraits, the photo itself is the target.
+Pictures of the news anchors are not used. One ``.npz`` a source lies in CACHE/decoder.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +32,21 @@ from talkinghead.portrait.portrait import frame_face
 from talkinghead.render.refine import Spot, eye_spots, motion_code, mouth_spots
 from talkinghead.render.warp import Driven, WarpDecoder
 from talkinghead.training.latent import lid_gap, opening
-from talkinghead.training.motion_data import encode_frames
+from talkinghead.training.motion_data import encode_frames, load_clips
 from talkinghead.training.track import frames_of, load_track, read_tsv
 
-KINDS = ("hq", "grid_s1", "london", "teeth")
+KINDS = ("hq", "grid_s1", "london", "teeth", "returned")
 ARRAYS = ("mouth_drawn", "mouth_cover", "mouth_true", "eye_drawn", "eye_cover", "eye_true", "code", "portrait")
 PHOTOS = ("mouth_photo", "mouth_photo_cover", "eye_photo", "eye_photo_cover")
-_HELD_PEOPLE = {"hq": 3, "london": 15, "teeth": 60}
+_HELD_PEOPLE = {"hq": 3, "london": 15, "teeth": 60, "returned": 40}
+_RETURNS = 2
+_LARGEST_RETURN = np.radians([6.0, 9.0, 5.0])
 _PORTRAITS, _TARGETS = 8, 36
 _GRID_CLIPS, _GRID_TARGETS = 60, 12
 _JITTER_PX = 0.4
 _TEETH_GAP_FH = 0.03
 _SMALLEST_FACE_PX = 150
-_LARGEST_TURN = 0.5
+_LARGEST_TURN, _LARGEST_RETURNED_TURN = 0.5, 0.35
 _MOST_PADDING = 0.3
 """For pairs of photos. One whose mouth alone is looked at may have more: it is far from the border."""
 
@@ -62,10 +66,15 @@ def posed(latent: LatentModel, image: np.ndarray, points: np.ndarray, rng: np.ra
     """A portrait from its picture (h, w, 3) and the teacher's points (478, 3) px, a little wrong as a detector's are.
     ``hidden``: an open mouth's interior is not shown."""
     crop = frame_face(points, latent.encode(points).pose.scale_px, image.shape)
-    inside = cropped(crop, points)
+    return posed_crop(latent, crop, crop.extract(image), cropped(crop, points), rng, hidden=hidden)
+
+
+def posed_crop(
+    latent: LatentModel, crop: Crop, face: np.ndarray, inside: np.ndarray, rng: np.random.Generator, *, hidden: bool = False
+) -> Posed:
+    """The same of a crop's face (512, 512, 3) and the points inside it."""
     noisy = inside + smooth_error(latent, rng)
     code = latent.encode(noisy)
-    face = crop.extract(image)
     warp = WarpDecoder(face, noisy, code.pose, latent.mean, photographed=not hidden)
     driven = warp.driven(noisy, code.pose)
     shown = warp.lipped if hidden else face
@@ -208,13 +217,55 @@ def teeth_shard(latent: LatentModel, image: np.ndarray, points: np.ndarray, name
     """A photo with an open mouth that is to be drawn again; empty when the mouth is closed or the head turned away."""
     shard, code = Shard(), latent.encode(points)
     gap = opening(points[None] / np.float32(code.pose.scale_px))[0]
-    turn = np.arccos(np.clip(code.pose.rotation[2, 2], -1, 1))
-    if gap < _TEETH_GAP_FH or turn > _LARGEST_TURN:
+    if gap < _TEETH_GAP_FH or _turned(code) > _LARGEST_TURN:
         return shard
     at = posed(latent, image, points, np.random.default_rng(zlib.crc32(name.encode())), hidden=True)
     shard.portrait(at)
     shard.add(pair(latent, at, at.crop.extract(image), cropped(at.crop, points)))
     return shard
+
+
+def returned_shard(latent: LatentModel, image: np.ndarray, points: np.ndarray, looks: np.ndarray, name: str) -> Shard:
+    """A photo that is warped to other looks and from there back: many people, and what a warp loses is known exactly.
+
+    ``looks`` (n, D): z_dyn from rest that people really show. Two resamplings make a picture soft, so the target is as soft.
+    """
+    shard, rng = Shard(), np.random.default_rng(zlib.crc32(name.encode()))
+    first = posed(latent, image, points, rng)
+    if _turned(first.code) > _LARGEST_RETURNED_TURN:
+        return shard
+    inside = cropped(first.crop, points)
+    true = _half_a_pixel(_half_a_pixel(first.crop.extract(image), 1), -1)
+    for _ in range(_RETURNS):
+        turn = np.concatenate([rng.uniform(-1, 1, 3) * _LARGEST_RETURN, rng.normal(0, 0.02, 3)])
+        seen, pose = latent.draw(first.code, turn, first.rest + looks[rng.integers(len(looks))])
+        driven = first.warp.driven(seen, pose)
+        at = posed_crop(latent, Crop(0.0, 0.0, float(SIZE_PX)), first.warp.paint(driven), driven.points.astype(np.float32), rng)
+        shard.portrait(at)
+        shard.add(pair(latent, at, true, inside))
+    return shard
+
+
+def _turned(code: FaceCode) -> float:
+    """How far a head looks past the camera, radians."""
+    return float(np.arccos(np.clip(code.pose.rotation[2, 2], -1, 1)))
+
+
+def _half_a_pixel(picture: np.ndarray, way: int) -> np.ndarray:
+    """A picture (h, w, 3) moved by half a pixel each way: as much is lost as in a warp."""
+    shift = np.array([[1, 0, way / 2], [0, 1, way / 2]], np.float64)
+    return cv2.warpAffine(picture, shift, picture.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(maxsize=1)
+def _looks(shared: Path, cache: Path, models: Path) -> np.ndarray:
+    """z_dyn (n, D) from rest of the sharp clips, people alike often."""
+    latent = LatentModel.load(models / "latent" / "latent.npz")
+    rng, parts = np.random.default_rng(3), []
+    for clip in load_clips(shared, cache, latent, "train", ("hq",)):
+        moved = clip.z_dyn - np.median(clip.z_dyn, 0)
+        parts.append(moved[rng.integers(0, len(moved), 120)])
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -240,6 +291,7 @@ def jobs_of(shared: Path) -> Iterator[_Job]:
         "grid_s1": [("s1", (grid[i],)) for i in some],
         "london": [(name, tuple(rows)) for name, rows in people.items() if len(rows) == 2 and "london" in name],
         "teeth": [(name, tuple(rows[:1])) for name, rows in people.items() if len(rows) == 1],
+        "returned": [(name, tuple(rows[:1])) for name, rows in people.items() if len(rows) == 1],
     }
     for kind, group in groups.items():
         names = sorted({name for name, _ in group})
@@ -264,7 +316,12 @@ def _work(task: tuple[_Job, Path, Path, Path]) -> int:
         stills = [still for row in job.rows if (still := still_of(shared, cache, row, job.kind)) is not None]
         if len(stills) < len(job.rows):
             return Shard().save(target, job.kind, job.held)
-        shard = smile_shard(latent, stills, job.name) if job.kind == "london" else teeth_shard(latent, *stills[0], job.name)
+        if job.kind == "london":
+            shard = smile_shard(latent, stills, job.name)
+        elif job.kind == "teeth":
+            shard = teeth_shard(latent, *stills[0], job.name)
+        else:
+            shard = returned_shard(latent, *stills[0], _looks(shared, cache, models), job.name)
     return shard.save(target, job.kind, job.held)
 
 

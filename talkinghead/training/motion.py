@@ -29,6 +29,7 @@ from talkinghead.training.motion_bank import Act, Scales, Sequences, acts_of, si
 from talkinghead.training.motion_data import SOURCES, hold_out, load_clips
 from talkinghead.training.motion_state import Eyes
 from talkinghead.training.motion_try import tried
+from talkinghead.training.offsets import all_in_step
 from talkinghead.training.speech import load_weights, material
 
 PREDICTS = ("x0", "flow")
@@ -128,7 +129,7 @@ def main(argv: list[str]) -> None:
     assert latent.size_dyn == DYNAMICS
     eyes = Eyes.of(Style.load(args.models / "motion" / "style.npz"), latent)
     hearing, modes, _ = load_weights(args.models / "speech" / "speech.safetensors")
-    clips = load_clips(args.shared, args.cache, latent, "train", SOURCES)
+    clips = all_in_step(load_clips(args.shared, args.cache, latent, "train", SOURCES), args.cache)
     chosen, held = hold_out(clips)
     usual = np.mean([c.z_dyn.mean(0) for c in chosen if c.audible], 0)
     bank = material(args.shared, args.cache, latent, [c for c in chosen if c.audible], args.copies, only="faces")

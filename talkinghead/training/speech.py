@@ -10,6 +10,7 @@ voices without a face the lips must shut at p, b, m. Some people are held out of
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from talkinghead.training.lip_space import LipLoss, lip_modes, rest_gaps
 from talkinghead.training.loop import Schedule, train
 from talkinghead.training.motion_data import SOURCES, Clip, fingerprint, hold_out, load_clips
 from talkinghead.training.motion_report import closure_recall, figures, rows_of, say
+from talkinghead.training.offsets import all_in_step
 from talkinghead.training.sound_bank import CLOSED, HELD_FILE, Spoken, Stream, face_streams, kept, load_spoken, phone_streams
 from talkinghead.training.synthetic import synthesise
 
@@ -40,7 +42,7 @@ FACES, VOICES, SYNTHETIC = 16, 12, 4
 SHARES = {"grid_s1": 0.25, "anchors": 0.63, "hq": 0.12}
 _SYNTHETIC_MIN = 150.0
 _MODES, _BASIS = "lip_modes", "basis_dyn"
-_UNSHUT = 0.3
+_UNSHUT = 0.5
 
 
 def held_voices(spoken: list[Spoken]) -> tuple[list[Spoken], list[Spoken]]:
@@ -52,12 +54,13 @@ def material(
     shared: Path, cache: Path, latent: LatentModel, clips: list[Clip], copies: int, only: str = ""
 ) -> dict[str, list[list[Stream]]]:
     """Disguised copies of faces and, as there is far more of them, half as many of the voices; cached. ``only``: one kind."""
+    who = hashlib.sha256("".join(f"{c.name} {len(c.z_dyn)} {len(c.sound)}\n" for c in clips).encode()).hexdigest()[:12]
     gaps_of = {c.name: rest_gaps(latent, c.z_id) for c in clips}
     sets: dict[str, list[Spoken]] = {}
     made: dict[str, list[list[Stream]]] = {"faces": [], "voices": [], "synthetic": []}
     for copy in range(copies):
         for kind, streams in made.items():
-            name = f"faces.{fingerprint(latent)}" if kind == "faces" else kind
+            name = f"faces.{fingerprint(latent)}.{who}" if kind == "faces" else kind
             path = cache / "sound_bank" / f"{name}.{copy}.npz"
             if kind != (only or kind) or (kind != "faces" and copy >= (copies + 1) // 2):
                 continue
@@ -190,11 +193,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="top learning rate")
     parser.add_argument("--copies", type=int, default=6)
     parser.add_argument("--init", type=Path, help="weights to go on from, a speech.safetensors")
+    parser.add_argument("--as-recorded", action="store_true", help="leave sound and picture as far apart as they are")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
     latent = LatentModel.load(args.latent)
     clips = load_clips(args.shared, args.cache, latent, "train", SOURCES, audible=True)
-    chosen, held = hold_out(clips)
+    chosen, held = hold_out(clips if args.as_recorded else all_in_step(clips, args.cache))
     bank = material(args.shared, args.cache, latent, chosen, args.copies)
     begun = load_weights(args.init) if args.init else None
     some = [c.z_dyn for i, c in enumerate(chosen) if c.source != "grid_s1" or i % 4 == 0]

@@ -197,7 +197,7 @@ def _check_numbers(fps: int, size: int) -> None:
 
 def _check_apart(target: Path, *sources: str | Path) -> None:
     for source in map(Path, sources):
-        if source.exists() and source.resolve() == target:
+        if source.exists() and source.resolve().is_relative_to(target):
             raise OutputError(f"the output would replace its own source {source}: choose another output")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def check_output(path: str | Path, alpha: bool = False) -> Output:
     if _PATTERN.fullmatch(path.name):
         return Output(check_folder(path.parent, path.name), path.name, alpha)
     suffix = path.suffix.lower()
-    if alpha and (not suffix or path.is_dir()):
+    if alpha and (not suffix or os.path.isdir(path)):
         return Output(check_folder(path, NAMES), NAMES, alpha)
     if suffix == ".png":
         raise OutputError(f"{path} is the name of one picture: name them all, e.g. {path.parent / 'frames' / NAMES}")

@@ -30,10 +30,10 @@ def check_folder(path: Path, names: str) -> Path:
 
     It may exist when it is empty or holds an earlier sequence of the same names, and nothing else. OutputError otherwise.
     """
-    path = check_parent(path)
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file: name a new folder for the pictures")
     try:
+        path = check_parent(path)
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file: name a new folder for the pictures")
         foreign = [entry.name for entry in path.iterdir() if not _is_ours(entry, names)] if path.exists() else []
     except OSError as error:
         raise output_error(path, error) from error

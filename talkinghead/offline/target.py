@@ -32,12 +32,15 @@ def check_target(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{path} must end in {', '.join(FORMATS)}: rename the output, e.g. out.mp4")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: give the name of a file in it, e.g. {path / 'out.mp4'}")
-    path = check_parent(path)
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is not a regular file: choose another output")
-    return path
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: give the name of a file in it, e.g. {path / 'out.mp4'}")
+        path = check_parent(path)
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is not a regular file: choose another output")
+        return path
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def check_parent(path: Path) -> Path:

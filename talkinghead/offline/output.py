@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from talkinghead.errors import OutputError
 from talkinghead.offline.sequence import SequenceWriter, check_folder
-from talkinghead.offline.target import FORMATS, check_target
+from talkinghead.offline.target import FORMATS, check_target, output_error
 from talkinghead.offline.webm import WebmWriter
 from talkinghead.offline.writer import Mp4Writer
 
@@ -52,7 +51,11 @@ def check_output(path: str | Path, alpha: bool = False) -> Output:
     if _PATTERN.fullmatch(path.name):
         return Output(check_folder(path.parent, path.name), path.name, alpha)
     suffix = path.suffix.lower()
-    if alpha and (not suffix or os.path.isdir(path)):
+    try:
+        folder = alpha and (not suffix or path.is_dir())
+    except OSError as error:
+        raise output_error(path, error) from error
+    if folder:
         return Output(check_folder(path, NAMES), NAMES, alpha)
     if suffix == ".png":
         raise OutputError(f"{path} is the name of one picture: name them all, e.g. {path.parent / 'frames' / NAMES}")

@@ -10,9 +10,11 @@ import av
 import cv2
 import numpy as np
 import pytest
-from sounds import CLICKS_S, Sound, click_times, clicks, decoded
+from shipped import needs_networks
+from sounds import CLICKS_S, Sound, babble, click_times, clicks, decoded
 
 from talkinghead.errors import OutputError
+from talkinghead.motion.controls import Controls
 from talkinghead.offline.dub import dub
 from talkinghead.offline.output import check_output
 from talkinghead.offline.provenance import Marks
@@ -142,6 +144,20 @@ class TestDub:
         result = dub(photo, sound, tmp_path / name, full=False, fps=5, alpha=True)
         assert len([note for note in result.notes if "carry no C2PA manifest" in note]) == 1
         assert result.notes[-1].startswith(kind.replace("\\", ""))
+
+
+@needs_networks
+def test_the_demo_over_another_ground(tmp_path: Path, make_sound: Sound) -> None:
+    photo = Path(__file__).parents[2] / "examples" / "data" / "portrait.jpg"
+    sound = make_sound("s.wav", babble(1.5)[None], 16_000)
+    result = dub(photo, sound, tmp_path / "o.webm", alpha=True, fps=10, seed=3, controls=Controls(pose_scale=2.0))
+    assert not [note for note in result.notes if "told apart" in note]
+    alpha = np.stack([picture[..., 3] for picture in rgba(tmp_path / "o.webm")]).astype(int)
+    assert alpha.shape == (15, 512, 512)
+    assert alpha[:, 60:140, 205:245].min() > 250  # face
+    assert alpha[:, :40, 300:].max() < 5  # the clear wall's corner
+    assert np.abs(alpha[1:] - alpha[:1])[:, 10:150, 140:310].max(axis=(1, 2)).max() > 200  # the hair's edge moves
+    assert verify(tmp_path / "o.webm").watermark.marked
 
 
 def test_the_mark_is_in_what_is_seen(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from sounds import Sound, babble, clicks
 from talkinghead.offline.batch import BatchResult, made_from, run_batch
 from talkinghead.offline.jobs import Refusal, read_manifest
 from talkinghead.offline.pool import LocalPool
-from talkinghead.offline.subtitles import read_subtitles
 from talkinghead.offline.target import PartFile
 
 
@@ -82,28 +81,6 @@ def test_only_what_changed_is_made_again(folder: Path, make_sound: Sound) -> Non
     result = batch(folder, rows[0] + ",7", *rows[1:])  # another seed, another sound, a damaged video
     assert (result.done, result.skipped) == (3, 0)
     assert batch(folder, rows[0] + ",7", *rows[1:]).skipped == 3
-
-
-def test_rows_with_transparency_subtitles_and_without_a_mark(folder: Path) -> None:
-    (folder / "s.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nHello\n")
-    text = (
-        "photo,audio,output,alpha,subtitles,watermark,size,crop\n"
-        "p.png,s.wav,frames,yes,s.srt,,128,yes\np.png,s.wav,o.webm,yes,s.srt,no,128,yes\n"
-    )
-    (folder / "jobs.csv").write_text(text)
-    for made, skipped in ((2, 0), (0, 2)):  # the folder of pictures says as well what it was made from
-        jobs, refusals = read_manifest(folder / "jobs.csv", folder / "out")
-        assert refusals == []
-        pool = LocalPool(1, worker_command())
-        try:
-            result = run_batch(jobs, pool)
-        finally:
-            pool.close()
-        assert (result.done, result.skipped, result.failures) == (made, skipped, [])
-    assert names(folder) == ["frames", "o.webm"]
-    assert len(os.listdir(folder / "out" / "frames")) == 82
-    assert cv2.imread(str(folder / "out" / "frames" / "00001.png"), cv2.IMREAD_UNCHANGED).shape == (128, 128, 4)
-    assert [line.text for line in read_subtitles(folder / "out" / "o.webm")] == ["Hello"]
 
 
 def test_the_networks_are_loaded_once_a_worker(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +235,6 @@ def test_a_worker_whose_library_swallows_the_signal_ends_with_its_driver(folder:
 
 HANGING = """
 import pathlib, time
-from talkinghead.offline.subtitles import read_subtitles
 from talkinghead.offline.target import PartFile
 
 def render(self, *arguments, **options):

@@ -76,7 +76,7 @@ class Provenance:
             self.notes.append(MISSING)
         elif self.path.suffix.lower() not in SIGNED_TYPES:
             kind = f"{self.path.suffix} files" if self.path.suffix else "PNG sequences"
-            self.notes.append(f"{kind} carry no C2PA manifest: use .mp4 or .mov for one")
+            self.notes.append(f"{kind} cannot carry a C2PA manifest: use .mp4 or .mov for one")
         elif self.marks.certificate:
             self._certificate = own(self.marks.certificate, self.marks.key)
         else:

@@ -142,7 +142,7 @@ class TestDub:
     ) -> None:
         pytest.importorskip("c2pa")
         result = dub(photo, sound, tmp_path / name, full=False, fps=5, alpha=True)
-        assert len([note for note in result.notes if "carry no C2PA manifest" in note]) == 1
+        assert len([note for note in result.notes if "cannot carry a C2PA manifest" in note]) == 1
         assert result.notes[-1].startswith(kind.replace("\\", ""))
 
 

@@ -20,6 +20,7 @@ from talkinghead.motion.latent import Latents
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.networks import Networks
 from talkinghead.portrait.portrait import Portrait
+from talkinghead.render.cutout import CutoutPaster, cut_out
 from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
@@ -34,7 +35,8 @@ _MOTIONS_AHEAD = 8
 class Frame:
     """A picture and the sound that belongs to it.
 
-    image (h, w, 3) uint8 RGB; pts: seconds since the session began; audio (400,) float32 mono at 16 kHz.
+    image (h, w, 3) uint8 RGB, of a cut-out (h, w, 4) with straight alpha; pts: seconds since the session began; audio (400,)
+    float32 mono at 16 kHz.
     """
 
     image: np.ndarray
@@ -58,25 +60,36 @@ class Motion:
 class Avatar:
     """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
 
-    def __init__(self, portrait: Portrait, networks: Networks) -> None:
+    def __init__(self, portrait: Portrait, networks: Networks, *, alpha: bool = False) -> None:
+        self._cutout = cut_out(portrait) if alpha else None
+        if self._cutout is not None:
+            portrait = self._cutout.portrait(portrait)
         self.portrait = portrait
         self._latent = latent = networks.latent
         self._rest = resting_dynamics(latent, portrait.code)
         self._speech_engine, self._motion_engine = networks.speech, networks.motion
         self._scales, self._style = networks.scales, networks.style
-        self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, networks.decoder)
+        matte = None if self._cutout is None else self._cutout.face_alpha(portrait.crop)
+        self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, networks.decoder, matte)
 
     @classmethod
     def open(
-        cls, photo: str | Path | np.ndarray, *, device: str = "cpu", refine: bool = True, networks: Networks | None = None
+        cls,
+        photo: str | Path | np.ndarray,
+        *,
+        device: str = "cpu",
+        refine: bool = True,
+        networks: Networks | None = None,
+        alpha: bool = False,
     ) -> Avatar:
         """The avatar of the largest face in a photo: a path, or uint8 RGB (h, w, 3). Without ``refine`` mouth and eyes are
-        only warped and painted, not drawn by the decoder's networks. ``networks``: see `Networks`.
+        only warped and painted, not drawn by the decoder's networks. ``networks``: see `Networks`. With ``alpha`` pictures are
+        RGBA: the person alone, straight (unpremultiplied) colours; a note says so where the matte is not to be trusted.
 
         Raises PortraitError when the photo cannot be used, EngineError when the networks cannot be run.
         """
         networks = networks or Networks.load(device, refine=refine)
-        return cls(networks.face.read(photo), networks)
+        return cls(networks.face.read(photo), networks, alpha=alpha)
 
     def twin(self) -> Avatar:
         """Another avatar of the same portrait, which may be drawn in another thread at the same time."""
@@ -89,8 +102,12 @@ class Avatar:
         face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
         numbers = (self._scales, self._style, self._latent)
         generator = MotionGenerator(self._motion_engine, *numbers, face=face, controls=controls, seed=seed)
-        paster = Paster(self.portrait.image, self.portrait.crop) if full else None
-        return Session(self, SpeechEncoder(self._speech_engine), generator, paster)
+        return Session(self, SpeechEncoder(self._speech_engine), generator, self._paster() if full else None)
+
+    def _paster(self) -> Paster | CutoutPaster:
+        if self._cutout is not None:
+            return CutoutPaster(self._cutout, self.portrait.crop)
+        return Paster(self.portrait.image, self.portrait.crop)
 
     def render(
         self,
@@ -111,7 +128,8 @@ class Avatar:
             yield session.draw(motion)
 
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
-        """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest."""
+        """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest. Of a
+        cut-out: (512, 512, 4)."""
         points, pose = self._latent.draw(self.portrait.code, z_pose, self._rest + z_dyn)
         return self._decoder.draw(points, pose, z_pose, z_dyn)
 
@@ -123,7 +141,9 @@ class Session:
     finds the motion where the last picture was. Only `draw` may be called from another thread.
     """
 
-    def __init__(self, avatar: Avatar, encoder: SpeechEncoder, generator: MotionGenerator, paster: Paster | None) -> None:
+    def __init__(
+        self, avatar: Avatar, encoder: SpeechEncoder, generator: MotionGenerator, paster: Paster | CutoutPaster | None
+    ) -> None:
         self._avatar, self._encoder, self._generator, self._paster = avatar, encoder, generator, paster
         self._resampler: soxr.ResampleStream | None = None
         self._rate = SAMPLE_RATE_HZ

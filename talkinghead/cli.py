@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,6 +76,9 @@ def serve(
     device: options.DeviceName = "cpu",
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="PEM certificate: serve https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="PEM key of the certificate.")] = None,
+    consent_log: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", readable=False, help="Keep who agreed to each photo sent, a file a call.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every refused request too.")] = False,
 ) -> None:
     """Serve calls: a page for browsers, and an HTTP interface with WHIP and WHEP. Ctrl-C ends it."""
@@ -88,7 +92,8 @@ def serve(
     logging.getLogger("talkinghead").setLevel(logging.DEBUG if verbose else logging.INFO)
     ice = IceConfig.parse(ice_server or (), loopback=host in ("127.0.0.1", "localhost", "::1"))
     origins, rate = tuple(allow_origin or ()), 1000 * bitrate
-    run(ServeOptions(host, port, portrait, ice, max_sessions, origins, device, codec, rate, tls_cert, tls_key))
+    serving = ServeOptions(host, port, portrait, ice, max_sessions, origins, device, codec, rate, tls_cert, tls_key)
+    run(replace(serving, consent_log=consent_log))
 
 
 @app.command()

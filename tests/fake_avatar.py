@@ -39,15 +39,15 @@ class Avatar:
 
     calls: list[dict[str, object]] = []
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, alpha: bool = False) -> None:
+        self.device, self.alpha = device, alpha
         self.portrait = SimpleNamespace(notes=("2 faces found,\ntook the largest",))
 
     @classmethod
-    def open(cls, photo: str | Path, *, device: str = "cpu", networks: object = None) -> "Avatar":
+    def open(cls, photo: str | Path, *, device: str = "cpu", networks: object = None, alpha: bool = False) -> "Avatar":
         if not Path(photo).exists():
             raise PortraitError(f"no such photo: {photo}: check the path")
-        return cls(device)
+        return cls(device, alpha)
 
     def render(self, audio: Iterable[np.ndarray], *, full: bool = False, **options: object) -> Iterator[Frame]:
         self.calls.append({"full": full, **options})
@@ -55,7 +55,11 @@ class Avatar:
         size = (75, 101) if full else (512, 512)
         for index, block in enumerate(self._hops(audio, kept)):
             light = 250 if np.abs(block).max(initial=0) > 0.3 else 20
-            yield Frame(np.full((*size, 3), light, np.uint8), index / 40, block)
+            image = np.full((*size, 4 if self.alpha else 3), light, np.uint8)
+            if self.alpha:  # a disc in the middle
+                y, x = np.mgrid[: size[0], : size[1]]
+                image[..., 3] = 255 * (np.hypot(y - size[0] / 2, x - size[1] / 2) < size[0] / 3)
+            yield Frame(image, index / 40, block)
 
     @staticmethod
     def _hops(audio: Iterable[np.ndarray], kept: np.ndarray) -> Iterator[np.ndarray]:

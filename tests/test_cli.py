@@ -23,7 +23,7 @@ _PREAMBLE = """
     engine, controls = types.ModuleType("talkinghead.avatar"), types.ModuleType("talkinghead.motion.controls")
     class Avatar(fake.Avatar):
         @classmethod
-        def open(cls, photo, *, device="cpu", networks=None):
+        def open(cls, photo, *, device="cpu", networks=None, alpha=False):
             from talkinghead.portrait.load import load_photo
             load_photo(photo)
             return cls(device)

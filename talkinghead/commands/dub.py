@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 _Photo = Annotated[Path | None, typer.Argument(metavar="PHOTO", readable=False, help="Portrait: any picture file.")]
 _Audio = Annotated[Path | None, typer.Argument(metavar="AUDIO", readable=False, help="Voice: any sound or video file.")]
 _Output = Annotated[
-    Path | None, typer.Option("--output", "-o", readable=False, help="Video: .mp4, .mov or .mkv; with --manifest a folder.")
+    Path | None,
+    typer.Option("--output", "-o", readable=False, help="Video: .mp4, .mov, .mkv or .webm; with --manifest a folder."),
 ]
 _Text = Annotated[str | None, typer.Option(metavar="WORDS", help="Speak this instead of AUDIO.")]
 _Voice = Annotated[str, typer.Option(metavar="LANG", help="Of --text: a language such as en, de or pt-br.")]
 _Aspect = Annotated[Literal["9:16", "1:1", "16:9"] | None, typer.Option(help="Cut the photo to this shape, round the head.")]
+_Alpha = Annotated[bool, typer.Option("--alpha", help="No background: -o X.webm, or a folder for PNG pictures.")]
 _Subtitles = Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="Default: those in AUDIO's file.")]
 _Manifest = Annotated[
     Path | None,
@@ -61,6 +63,7 @@ def dub(
     full: Annotated[bool, typer.Option("--full/--crop", help="The whole photo, or a square round the face.")] = True,
     size: Annotated[int, typer.Option(min=128, max=1024, help="Side of the --crop square, even, px.")] = 512,
     aspect: _Aspect = None,
+    alpha: _Alpha = False,
     fps: Annotated[int, typer.Option(min=1, max=60, help="Pictures a second.")] = 40,
     device: options.DeviceName = "cpu",
     watermark: _Watermark = True,
@@ -110,6 +113,7 @@ def dub(
             progress=progress,
             subtitles=subtitles,
             marks=marks,
+            alpha=alpha,
         )
     result = replace(result, notes=(*result.notes, *remarks))
     if not quiet:

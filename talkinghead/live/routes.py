@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import logging
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from talkinghead import __version__
-from talkinghead.errors import TalkingHeadError
+from talkinghead.errors import OutputError, TalkingHeadError
 from talkinghead.live import uploads, whip
 from talkinghead.live.guard import Refusal
 from talkinghead.live.metrics import CONTENT_TYPE, Metrics
@@ -18,7 +19,10 @@ from talkinghead.live.parts import Say
 from talkinghead.live.speaking import check_turn, speak
 from talkinghead.live.store import RETRY_AFTER_S, Entry, NoSession, SessionStore, TooManyPeers
 from talkinghead.motion.controls import EMOTIONS
+from talkinghead.offline.consent import ConsentLog
 from talkinghead.speech.source import SpeechFile
+
+log = logging.getLogger("talkinghead.live")
 
 WEB = Path(__file__).parent / "web"
 _CALL = "call"  # the name of the peer that /offer joins
@@ -27,13 +31,14 @@ _NO_PORTRAIT = "this server has no portrait of its own: POST /sessions with a ph
 
 @dataclass(frozen=True)
 class Routes:
-    """The handlers, with what they work on. ``portrait``: the server has one of its own."""
+    """The handlers, with what they work on. ``portrait``: the server has one of its own; ``consents``: where records are kept."""
 
     store: SessionStore
     metrics: Metrics
     say: Say | None
     portrait: bool
     ice_servers: list[dict[str, Any]]
+    consents: ConsentLog | None = None
 
     def table(self) -> list[web.AbstractRouteDef]:
         """All routes."""
@@ -94,12 +99,26 @@ class Routes:
     async def open(self, request: web.Request) -> web.Response:
         """POST /sessions"""
         self.store.admit()  # a full server does not let a photo be sent first
-        photo = await uploads.read_portrait(request)
-        if photo is None and not self.portrait:
+        upload = await uploads.read_portrait(request)
+        if upload is None and not self.portrait:
             raise Refusal(400, _NO_PORTRAIT)
-        entry = await self.store.open(photo)
+        photo, consent = (None, None) if upload is None else (upload.photo, upload.consent)
+        entry = await self.store.open(photo, consent=consent)
+        await self._keep_consent(entry)
         body = {"id": entry.id, "token": entry.token, "notes": entry.notes, "expires_s": self.store.expire_s}
+        body["consent"] = None if consent is None else asdict(consent)
         return web.json_response(body, status=201, headers={"Location": f"/sessions/{entry.id}"})
+
+    async def _keep_consent(self, entry: Entry) -> None:
+        """The record in a file, where the server keeps them; no session goes on without it."""
+        if self.consents is None or entry.consent is None:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self.consents.keep, entry.consent, entry.shown)
+        except OutputError as error:
+            log.error("the consent to session %s was not kept: %s", entry.shown, error)
+            await self.store.close(entry, "consent not kept")
+            raise Refusal(500, "this server cannot keep the record of consent: tell those who run it") from None
 
     async def end(self, request: web.Request) -> web.Response:
         """DELETE /sessions/{id}"""

@@ -22,6 +22,7 @@ from talkinghead.live.metrics import Metrics
 from talkinghead.live.parts import Parts, real_parts
 from talkinghead.live.routes import Routes
 from talkinghead.live.store import EXPIRE_S, SessionStore
+from talkinghead.offline.consent import ConsentLog
 
 log = logging.getLogger("talkinghead.live")
 
@@ -38,7 +39,7 @@ class ServeError(TalkingHeadError):
 class ServeOptions:
     """How to serve. ``portrait``: the server's own, so that POST /offer is enough for a call. ``max_sessions`` None: measured
     at the start. ``allow_origins``: pages of other places that may use this server, such as https://example.org, or "*".
-    ``tls_cert``, ``tls_key``: PEM files."""
+    ``tls_cert``, ``tls_key``: PEM files. ``consent_log``: a folder for the records of consent to photos that are sent."""
 
     host: str = "127.0.0.1"
     port: int = 8040
@@ -52,6 +53,7 @@ class ServeOptions:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     expire_s: float = EXPIRE_S
+    consent_log: Path | None = None
 
 
 def make_app(options: ServeOptions, parts: Parts | None = None) -> web.Application:
@@ -63,8 +65,9 @@ def make_app(options: ServeOptions, parts: Parts | None = None) -> web.Applicati
     door = Door(options.allow_origins, options.host)
     app = web.Application(middlewares=[answer_errors, door.check])
     app[STORE] = store
+    consents = None if options.consent_log is None else ConsentLog(options.consent_log)
     ice_servers = [server.as_json() for server in options.ice.servers]
-    app.add_routes(Routes(store, metrics, parts.say, options.portrait is not None, ice_servers).table())
+    app.add_routes(Routes(store, metrics, parts.say, options.portrait is not None, ice_servers, consents).table())
     app.on_response_prepare.append(door.mark)
 
     async def running(app: web.Application) -> AsyncIterator[None]:
@@ -88,7 +91,7 @@ def serve(options: ServeOptions, tell: Callable[[str], None] = _tell) -> None:
     """Serve until Ctrl-C or SIGTERM; ``tell`` gets the lines for the user. Blocking.
 
     The port is taken first (a port in use is told at once), then everything is warmed up, then it listens.
-    Raises ServeError, and what warming up raises (PortraitError, EngineError).
+    Raises ServeError, OutputError (the folder of consents), and what warming up raises (PortraitError, EngineError).
     """
     tls = _tls(options)
     with _bound(options.host, options.port) as sock:

@@ -16,6 +16,7 @@ from typing import Any
 from talkinghead.errors import TalkingHeadError
 from talkinghead.live.parts import MakePeer, Observer, OpenSession, PeerLike, SessionLike
 from talkinghead.live.tally import Tally
+from talkinghead.offline.consent import Consent
 
 log = logging.getLogger("talkinghead.live")
 
@@ -70,6 +71,8 @@ class Entry:
     notes: tuple[str, ...]
     tally: Tally
     own: bool
+    consent: Consent | None = None
+    """Of the person in the photo that was sent for it; None where that needs none."""
     peers: dict[str, Joined] = field(default_factory=dict)
     speaking: set[asyncio.Task[None]] = field(default_factory=set)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -143,8 +146,8 @@ class SessionStore:
         self._observe(f"refused_{reason}", 1.0)
         return Full(message, reason)
 
-    async def open(self, portrait: bytes | None, *, own: bool = False) -> Entry:
-        """A new session. Raises Full, and what the opening raises (PortraitError, EngineError)."""
+    async def open(self, portrait: bytes | None, *, own: bool = False, consent: Consent | None = None) -> Entry:
+        """A new session, with the consent to its portrait. Raises Full, and what the opening raises (PortraitError, ...)."""
         self.admit()
         self._opening += 1
         tally = Tally(self._observe)
@@ -156,7 +159,7 @@ class SessionStore:
         if self._closing:
             session.close()
             raise self._refused("this server is shutting down", "closing")
-        entry = Entry(secrets.token_urlsafe(16), secrets.token_urlsafe(32), session, notes, tally, own)
+        entry = Entry(secrets.token_urlsafe(16), secrets.token_urlsafe(32), session, notes, tally, own, consent)
         self._entries[entry.id] = entry
         self._expect_peer(entry)
         self._observe("opened", 1.0)

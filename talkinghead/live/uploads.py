@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from aiohttp import BodyPartReader, web
 
 from talkinghead.errors import SpeechError
 from talkinghead.live.guard import Refusal
+from talkinghead.offline.consent import Consent, stated
 
 MAX_PORTRAIT_BYTES = 12 << 20
 MAX_PORTRAIT_PIXELS = 50_000_000
@@ -31,6 +33,8 @@ NO_CONSENT = "this person's permission is needed: send consent=yes to say \"I ha
 _PIECE = 1 << 16
 _MAX_PARTS = 4
 _MAX_CONSENT_BYTES = 16
+_MAX_STATEMENT_BYTES = 2000
+_WHO, _PURPOSE = "the caller, who sent consent=yes", "a call"
 
 T = TypeVar("T")
 
@@ -109,10 +113,19 @@ async def read_sdp(request: web.Request, kind: str = "application/sdp") -> str:
         raise Refusal(400, "this is not an SDP") from None
 
 
-async def read_portrait(request: web.Request) -> bytes | None:
+@dataclass(frozen=True)
+class Upload:
+    """A photo that was sent, and what the client states of the consent to it; None where it needs none."""
+
+    photo: bytes
+    consent: Consent | None
+
+
+async def read_portrait(request: web.Request) -> Upload | None:
     """The photo of a new session: a form with portrait and consent, or JSON {} (None: the server's own portrait).
 
-    Refusal 422 without consent: before the picture is read where consent comes first, and in any case before it is looked at.
+    The form may state who agreed and the purpose. Refusal 422 without consent, but for portraits that need none: before the
+    picture is read where a refused consent comes first, and in any case before it is looked at.
     """
     if request.content_type != "multipart/form-data":
         await read_json(request)
@@ -123,22 +136,26 @@ async def read_portrait(request: web.Request) -> bytes | None:
         raise Refusal(400, "this form cannot be read: send multipart/form-data with portrait and consent") from None
 
 
-async def _portrait_form(request: web.Request) -> bytes:
+async def _portrait_form(request: web.Request) -> Upload:
     limits = {"portrait": MAX_PORTRAIT_BYTES, "consent": _MAX_CONSENT_BYTES}
+    limits |= dict.fromkeys(("who", "purpose"), _MAX_STATEMENT_BYTES)
     fields: dict[str, bytes] = {}
     reader = await request.multipart()
     while (part := await reader.next()) is not None:
         name = part.name if isinstance(part, BodyPartReader) else None
         if not isinstance(part, BodyPartReader) or name not in limits or name in fields or len(fields) >= _MAX_PARTS:
-            raise Refusal(400, "send one portrait and consent=yes, nothing else", Connection="close")
+            raise Refusal(400, "send one portrait and consent=yes, who and purpose if you like, nothing else", Connection="close")
         if name == "portrait" and fields.get("consent", b"yes") != b"yes":
             raise Refusal(422, NO_CONSENT, Connection="close")
         fields[name] = await _part(part, limits[name])
-    if fields.get("consent") != b"yes":
+    photo = fields.get("portrait", b"")
+    who, purpose = (fields.get(name, b"").decode() or stand_in for name, stand_in in (("who", _WHO), ("purpose", _PURPOSE)))
+    consent = stated(photo, who, purpose)
+    if fields.get("consent", b"yes" if consent is None else b"") != b"yes":
         raise Refusal(422, NO_CONSENT)
-    if not fields.get("portrait"):
+    if not photo:
         raise Refusal(400, "send a photo in the form's field portrait")
-    return fields["portrait"]
+    return Upload(photo, consent)
 
 
 async def _part(part: BodyPartReader, limit: int) -> bytes:

@@ -17,8 +17,10 @@ from typing import Any
 import av
 
 from talkinghead.offline.jobs import Job, Refusal, job_key
+from talkinghead.offline.output import place_of
 from talkinghead.offline.pool import Pool, Report
 from talkinghead.offline.provenance import Marks
+from talkinghead.offline.sequence import SOUND
 from talkinghead.offline.target import sweep
 from talkinghead.offline.worker import KEY_PREFIX, Message
 
@@ -126,7 +128,7 @@ class _Batch:
             key = job_key(job, hashes, self._extra["marks"])
         except OSError:  # the worker finds out why, in the words of a single dub
             key = ""
-        if key and made_from(Path(job.output)) == key:
+        if key and made_from(place_of(job.output)) == key:
             self._result.skipped += 1
             self._told()
         else:
@@ -169,14 +171,15 @@ class _Batch:
     def _sweep(jobs: Iterable[Job]) -> None:
         folders: dict[Path, list[Path]] = {}
         for job in jobs:
-            path = Path(job.output)
+            path = place_of(job.output)
             folders.setdefault(path.parent, []).append(path)
         for folder, targets in folders.items():
             sweep(folder, targets)
 
 
 def made_from(path: Path) -> str | None:
-    """The key of the job that a video was made by; None where there is no such video."""
+    """The key of the job that a video, or a folder of pictures, was made by; None where there is no such video."""
+    path = path / SOUND if path.is_dir() else path
     if not path.is_file():
         return None
     with contextlib.suppress(av.FFmpegError, OSError, ValueError), av.open(f"file:{path}") as container:

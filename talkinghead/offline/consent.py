@@ -10,12 +10,13 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from talkinghead.errors import ConsentError
-from talkinghead.offline.target import PartFile, output_error
+from talkinghead.offline.target import PartFile, check_parent, output_error
 
 FILE_NAME = "consent.json"
 EXEMPT = frozenset({"a591276c03b306fdb6349df120b86c7c74e113dfc0f86acfc432851b9491f41c"})
@@ -88,10 +89,38 @@ def ask_consent(photo: Path, folder: Path, ask: Ask) -> Consent:
         raise ConsentError("the question of consent was not answered: run again, or give --consent FILE") from None
     if not (who and purpose):
         raise ConsentError("a consent must say who agreed and what for: run again")
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    consent = Consent(digest, who, purpose, now)
-    _keep({**known, digest: consent}, folder)
+    consent = Consent(digest, who, purpose, _now())
+    _write({**known, digest: consent}, folder / FILE_NAME)
     return consent
+
+
+def stated(portrait: bytes, who: str, purpose: str) -> Consent | None:
+    """The record of what a client states now of a picture file's bytes; None for those that need none."""
+    digest = hashlib.sha256(portrait).hexdigest()
+    return None if digest in EXEMPT else Consent(digest, _line(who), _line(purpose), _now())
+
+
+class ConsentLog:
+    """Keeps records as files of their own in a folder, each such as `read_consents` reads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OutputError where the folder cannot be written."""
+        self._folder = check_parent(folder / FILE_NAME).parent
+
+    def keep(self, consent: Consent, name: str) -> Path:
+        """Write a record; ``name`` tells those of one second apart. The file appears whole. Raises OutputError."""
+        moment = re.sub(r"\W", "", consent.when.partition("+")[0])
+        path = self._folder / f"consent-{moment}Z-{name}.json"
+        _write({consent.portrait_sha256: consent}, path)
+        return path
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST]
 
 
 def _beside(folder: Path) -> dict[str, Consent]:
@@ -99,13 +128,13 @@ def _beside(folder: Path) -> dict[str, Consent]:
     return read_consents(path) if path.exists() else {}
 
 
-def _keep(consents: dict[str, Consent], folder: Path) -> None:
-    part = PartFile(folder / FILE_NAME)
+def _write(consents: dict[str, Consent], path: Path) -> None:
+    part = PartFile(path)
     try:
         text = json.dumps({"consents": [asdict(consent) for consent in consents.values()]}, indent=1, ensure_ascii=False)
         part.path.write_text(text + "\n", encoding="utf-8")
         part.commit()
     except OSError as error:
-        raise output_error(folder / FILE_NAME, error) from error
+        raise output_error(path, error) from error
     finally:
         part.discard()

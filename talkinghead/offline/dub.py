@@ -18,9 +18,10 @@ import numpy as np
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SIZE_PX
 from talkinghead.errors import OutputError, SpeechError
 from talkinghead.offline.framing import ASPECTS, Framer, frame_head
+from talkinghead.offline.output import Output, check_output
 from talkinghead.offline.provenance import Marks, Provenance
+from talkinghead.offline.sequence import SequenceWriter
 from talkinghead.offline.subtitles import read_subtitles, subtitles_of
-from talkinghead.offline.target import check_target
 from talkinghead.offline.writer import Mp4Writer
 from talkinghead.speech.source import SpeechFile
 from talkinghead.speech.text import Text
@@ -79,8 +80,10 @@ def dub(
     comment: str = "",
     threads: int | None = None,
     marks: Marks = DEFAULT_MARKS,
+    alpha: bool = False,
 ) -> DubResult:
-    """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC).
+    """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC; .webm: VP9 and
+    Opus; a pattern such as frames/%05d.png: pictures, with the sound beside them).
 
     Memory does not grow with the length of the sound. The file appears under its name when it is whole; before that,
     and after any error, whatever had that name stays.
@@ -102,19 +105,20 @@ def dub(
         comment: a tag of the file.
         threads: of the encoder; None chooses by the number of cores.
         marks: watermark and C2PA manifest; both unless asked otherwise.
+        alpha: the person alone on a transparent ground, straight colours; for .webm, or a folder or pattern of PNG pictures.
 
     Raises PortraitError, SpeechError, OutputError, EngineError, VoiceError, SubtitleError, ProvenanceError, each one line that
     names the fix, all but a full disk before the long work begins; ValueError for an argument out of range.
     """
     shape = _Shape(full, size, fps, aspect)
-    target = check_target(output)
-    _check_apart(target, photo, *(() if isinstance(audio, Text) else (audio,)))
-    provenance = Provenance(marks, target)
+    target = check_output(output, alpha)
+    _check_apart(target.path, photo, *(() if isinstance(audio, Text) else (audio,)))
+    provenance = Provenance(marks, target.path)
     lines = None if subtitles is None else read_subtitles(subtitles)
     from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
 
     with _sound_file(audio) as sound:
-        avatar = Avatar.open(photo, device=device, networks=networks)
+        avatar = Avatar.open(photo, device=device, networks=networks, alpha=alpha)
         speech = SpeechFile(sound)
         started_s = time.perf_counter()
         drawn = _Drawn(_draw(avatar, speech, seed, controls, full))
@@ -193,7 +197,7 @@ def _check_numbers(fps: int, size: int) -> None:
 
 def _check_apart(target: Path, *sources: str | Path) -> None:
     for source in map(Path, sources):
-        if source.exists() and source.resolve() == target:
+        if source.exists() and source.resolve().is_relative_to(target):
             raise OutputError(f"the output would replace its own source {source}: choose another output")
 
 
@@ -236,15 +240,14 @@ def _at_rate(pictures: Iterator[np.ndarray], fps: int) -> Iterator[np.ndarray]:
 
 
 def _write(
-    target: Path, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None, **options: Any
-) -> Mp4Writer:
+    target: Output, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None, **options: Any
+) -> Mp4Writer | SequenceWriter:
     first = next(pictures, None)
     if first is None:
         raise SpeechError(f"{speech.path} is too short for a single picture: give a longer recording")
     height, width = first.shape[:2]
     expected = math.ceil(speech.duration_s * fps)
-    with Mp4Writer(
-        target,
+    with target.writer(
         width,
         height,
         sound=speech.sound(),

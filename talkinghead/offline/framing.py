@@ -55,10 +55,12 @@ class Framer:
         kept = first[self._from]
         self._to = np.s_[y : y + kept.shape[0], x : x + kept.shape[1]]
         whole = kept.shape[:2] == (frame.height, frame.width)
-        self._fill = None if whole else _backdrop(kept, frame)
+        # Round a cut-out there is nothing.
+        backdrop = _backdrop if first.shape[2] == 3 else lambda kept, frame: np.zeros((frame.height, frame.width, 4), np.uint8)
+        self._fill = None if whole else backdrop(kept, frame)
 
     def cut(self, picture: np.ndarray) -> np.ndarray:
-        """The frame (height, width, 3) uint8 of a picture."""
+        """The frame (height, width, 3) uint8 of a picture; of a cut-out (height, width, 4)."""
         kept = picture[self._from]
         if self._fill is None:
             return kept

@@ -14,7 +14,7 @@ from typing import Any
 from talkinghead.constants import FRAME_RATE_HZ, SIZE_PX
 from talkinghead.errors import ManifestError, OutputError, TalkingHeadError
 from talkinghead.offline.framing import ASPECTS
-from talkinghead.offline.target import check_target
+from talkinghead.offline.output import check_output, place_of
 from talkinghead.runtime.weights import models_folder
 
 MAX_BYTES = 64_000_000
@@ -111,8 +111,17 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "aspect": (_aspect, ""),
     "text": (str, ""),
     "voice": (str, "en"),
+    "subtitles": (str, ""),
+    "alpha": (_yes_no, False),
+    "device": (str, ""),
+    "watermark": (_yes_no, None),
+    "c2pa": (_yes_no, None),
+    "certificate": (str, ""),
+    "certificate_key": (str, ""),
 }
-"""Column -> how its text is read, and what an empty cell means."""
+"""Column -> how its text is read, and what an empty cell means. Of device and marks "" and None: as the whole batch."""
+_FILES = ("subtitles", "certificate", "certificate_key")
+"""Options that name a file."""
 
 
 def default_options() -> dict[str, Any]:
@@ -124,8 +133,8 @@ def read_manifest(path: str | Path, folder: str | Path | None = None) -> tuple[l
     """The jobs of a list and the rows that are none.
 
     path: a CSV file (UTF-8; commas, semicolons or tabs) with the columns photo, audio and output, and any of `OPTIONS`.
-    Photo and audio are found from the list's folder; outputs lie inside `folder` (by default the list's own), and a row
-    that would write anywhere else is refused.
+    Photo, audio and other files are found from the list's folder; outputs lie inside `folder` (by default the list's own), and
+    a row that would write anywhere else is refused.
 
     Raises ManifestError where the list as a whole cannot be used, OutputError where the folder cannot.
     """
@@ -136,26 +145,43 @@ def read_manifest(path: str | Path, folder: str | Path | None = None) -> tuple[l
         raise OutputError(f"the folder {target} does not exist: create it or choose another with -o")
     jobs: list[Job] = []
     refusals: list[Refusal] = []
-    taken: set[Path] = set()
+    taken = _Taken()
     for row, cells in _rows(path):
         try:
             job = _job(row, cells, base, target)
-            if Path(job.output) in taken:
-                raise OutputError(f"an earlier row writes {job.output} too: give each row a name of its own")
-            taken.add(Path(job.output))
+            taken.add(job.output)
             jobs.append(job)
         except TalkingHeadError as error:
             refusals.append(Refusal(row, cells.get("output", ""), str(error)))
     return jobs, refusals
 
 
+class _Taken:
+    """Outputs so far. None may be another's, nor lie in a folder of pictures, which is replaced as a whole."""
+
+    def __init__(self) -> None:
+        self._places: set[Path] = set()
+        self._folders: set[Path] = set()
+        self._above: set[Path] = set()
+
+    def add(self, output: str) -> None:
+        place = place_of(output)
+        if place in self._places | self._above or self._folders.intersection(place.parents):
+            raise OutputError(f"an earlier row writes {output} too: give each row a name of its own")
+        self._places.add(place)
+        self._above.update(place.parents)
+        if place != Path(output):
+            self._folders.add(place)
+
+
 def job_key(job: Job, hashes: dict[str, str] | None = None, marks: dict[str, Any] | None = None) -> str:
-    """What a job's video depends on, as a SHA-256: bytes of photo and sound, options, weights, marks.
+    """What a job's video depends on, as a SHA-256: bytes of photo, sound and other files, options, weights, marks.
 
     hashes: of files seen before, kept from call to call. Raises OSError where a file cannot be read.
     """
     hashes = {} if hashes is None else hashes
-    for name in (job.photo, job.audio, str(models_folder() / "manifest.json")):
+    files = {name: job.options[name] for name in _FILES if job.options.get(name)}
+    for name in (job.photo, job.audio, *files.values(), str(models_folder() / "manifest.json")):
         if name and name not in hashes:
             with open(name, "rb") as file:
                 hashes[name] = _digest(file)
@@ -163,7 +189,7 @@ def job_key(job: Job, hashes: dict[str, str] | None = None, marks: dict[str, Any
         "format": _FORMAT,
         "photo": hashes[job.photo],
         "audio": hashes.get(job.audio, ""),
-        "options": job.options,
+        "options": {**job.options, **{name: hashes[path] for name, path in files.items()}},
         "marks": marks or {},
         "suffix": Path(job.output).suffix.lower(),
         "weights": hashes[str(models_folder() / "manifest.json")],
@@ -213,9 +239,9 @@ def _job(row: int, cells: dict[str, str], base: Path, folder: Path) -> Job:
     for name in _NEEDED:
         if not cells.get(name) and name != "audio":
             raise ManifestError(f"the column {name} is empty: fill it in")
+    for name in (*_NEEDED, *_FILES):
         if "\0" in cells.get(name, ""):
             raise ManifestError(f"the column {name} holds a zero byte: write the name again")
-    output = _inside(folder, cells["output"])
     options = default_options()
     for name, (read, _) in OPTIONS.items():
         if cells.get(name):
@@ -223,18 +249,21 @@ def _job(row: int, cells: dict[str, str], base: Path, folder: Path) -> Job:
                 options[name] = read(cells[name])
             except (ValueError, OverflowError) as error:
                 raise ManifestError(f"{name} is {cells[name]!r:.60}: {error}") from None
+    for name in _FILES:
+        options[name] = str(base / options[name]) if options[name] else ""
+    output = _inside(folder, cells["output"], options["alpha"])
     if options["aspect"] and options["crop"]:
         raise ManifestError("aspect cuts the whole photo: leave crop empty")
     audio = str(base / cells["audio"]) if cells.get("audio") else ""
-    return Job(row, str(base / cells["photo"]), audio, str(output), options)
+    return Job(row, str(base / cells["photo"]), audio, output, options)
 
 
-def _inside(folder: Path, name: str) -> Path:
+def _inside(folder: Path, name: str, alpha: bool) -> str:
     """The real path of an output, which must lie in `folder` whatever dots and links say."""
-    path = check_target(folder / name)
-    if not path.is_relative_to(folder):
+    output = check_output(folder / name, alpha)
+    if folder not in output.path.parents:
         raise OutputError(f"{name} lies outside the folder {folder}: give a name inside it")
-    return path
+    return str(output.path / output.names)
 
 
 def _digest(file: Any) -> str:

@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from talkinghead.cores import usable_cores
+from talkinghead.offline.output import place_of
 from talkinghead.offline.target import sweep
 from talkinghead.offline.worker import Message
 
@@ -144,7 +144,7 @@ class LocalPool:
                 slot.process.kill()
                 slot.process.wait()
             if slot.job is not None:  # what a killed one left
-                target = Path(slot.job["output"])
+                target = place_of(slot.job["output"])
                 sweep(target.parent, [target])
         self._slots = [None] * self.size
 

@@ -75,7 +75,8 @@ class Provenance:
                 raise ProvenanceError('--certificate needs c2pa-python: pip install "talkinghead[provenance]"')
             self.notes.append(MISSING)
         elif self.path.suffix.lower() not in SIGNED_TYPES:
-            self.notes.append(f"{self.path.suffix} files cannot carry a C2PA manifest: use .mp4 or .mov for one")
+            kind = f"{self.path.suffix} files" if self.path.suffix else "PNG sequences"
+            self.notes.append(f"{kind} cannot carry a C2PA manifest: use .mp4 or .mov for one")
         elif self.marks.certificate:
             self._certificate = own(self.marks.certificate, self.marks.key)
         else:

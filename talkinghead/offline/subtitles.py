@@ -55,7 +55,7 @@ def read_subtitles(path: str | Path) -> list[Line]:
 def add_subtitles(container: OutputContainer, lines: list[Line], suffix: str) -> None:
     """Write a track into a video that has its other tracks already and no packet yet."""
     movie = suffix in (".mp4", ".mov")
-    stream = container.add_stream("mov_text" if movie else "subrip")
+    stream = container.add_stream("mov_text" if movie else "webvtt" if suffix == ".webm" else "subrip")
     stream.codec_context.subtitle_header = _ASS_HEADER
     stream.time_base = _MS
     for line in sorted(lines, key=lambda line: line.start_ms):
@@ -64,6 +64,20 @@ def add_subtitles(container: OutputContainer, lines: list[Line], suffix: str) ->
         packet.pts = packet.dts = line.start_ms
         packet.duration, packet.time_base, packet.stream = line.length_ms, _MS, stream
         container.mux(packet)
+
+
+def as_srt(lines: list[Line]) -> str:
+    """As the text of an .srt file."""
+    ordered = sorted(lines, key=lambda line: line.start_ms)
+    return "\n".join(
+        f"{number}\n{_clock(line.start_ms)} --> {_clock(line.start_ms + line.length_ms)}\n{line.text}\n"
+        for number, line in enumerate(ordered, 1)
+    )
+
+
+def _clock(time_ms: int) -> str:
+    seconds, ms = divmod(time_ms, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02},{ms:03}"
 
 
 def _read(path: Path) -> list[Line]:

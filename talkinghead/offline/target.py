@@ -1,4 +1,4 @@
-"""The file that is being written: beside its target under a hidden name, in place only when it is whole."""
+"""The file or folder that is being written: beside its target under a hidden name, in place only when it is whole."""
 
 import contextlib
 import errno
@@ -6,21 +6,22 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
 
 from talkinghead.errors import OutputError
 
-FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """File name ending -> FFmpeg's name of the container."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME_KEPT_CHARS = 40
 _living: weakref.WeakSet["PartFile"] = weakref.WeakSet()
-_PART_NAME = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{8}\.part(?P<suffix>\.[a-z0-9]+)")
+_PART_NAME = re.compile(r"\.(?P<stem>.*)\.[0-9a-f]{8}\.part(?P<suffix>(\.[a-z0-9]+)?)")
 
 
 def check_target(path: str | Path) -> Path:
@@ -34,13 +35,22 @@ def check_target(path: str | Path) -> Path:
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a folder: give the name of a file in it, e.g. {path / 'out.mp4'}")
+        path = check_parent(path)
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is not a regular file: choose another output")
+        return path
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def check_parent(path: Path) -> Path:
+    """The real path of what will be written into a folder; OutputError where that folder is none or cannot be written."""
+    try:
         if not path.parent.exists():
             raise OutputError(f"the folder {path.parent} does not exist: create it or choose another output")
         if not path.parent.is_dir():
             raise OutputError(f"{path.parent} is not a folder: choose another output")
         path = path.resolve()
-        if path.exists() and not path.is_file():
-            raise OutputError(f"{path} is not a regular file: choose another output")
     except OSError as error:
         raise output_error(path, error) from error
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -70,17 +80,23 @@ class PartFile:
         self.path, self._handle = target.with_name(name), -1
         _living.add(self)  # before there is a file: a signal may come at any point
         try:
-            self._handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            self._handle = self._create()
         except OSError as error:
             raise output_error(target, error) from error
         with contextlib.suppress(OSError):  # a file system without locks: then nothing is swept there either
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def _create(self) -> int:
+        return os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+
+    def _replace(self) -> None:
+        self.path.replace(self.target)
+
     def commit(self) -> None:
-        """Make the file durable and give it the target's name, in one step for whoever looks."""
+        """Make it durable and give it the target's name, in one step for whoever looks."""
         try:
             os.fsync(self._handle)
-            self.path.replace(self.target)
+            self._replace()
         except OSError as error:
             raise output_error(self.target, error) from error
         self._close()
@@ -96,26 +112,57 @@ class PartFile:
             self._handle = -1
 
 
+class PartFolder(PartFile):
+    """As `PartFile`, a folder: its `commit` replaces a folder of the target's name, with all that is in it."""
+
+    def _create(self) -> int:
+        self.path.mkdir()
+        return os.open(self.path, os.O_RDONLY)
+
+    def _replace(self) -> None:
+        if not self.target.exists():
+            self.path.rename(self.target)
+            return
+        old = self.path.with_name(self.path.name.replace(".part", ".old.part"))
+        self.target.rename(old)
+        self.path.rename(self.target)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove the hidden folder if it is still there."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._close()
+
+
 def discard_living() -> None:
-    """Remove all hidden files of this process: for one that ends without unwinding."""
+    """Remove all hidden files and folders of this process: for one that ends without unwinding."""
     for part in list(_living):
         with contextlib.suppress(OSError):
             part.discard()
 
 
 def sweep(folder: Path, targets: Iterable[Path] | None = None) -> list[Path]:
-    """Remove the hidden files that killed processes left in `folder`; those that a living one holds stay.
+    """Remove the hidden files and folders that killed processes left in `folder`; those that a living one holds stay.
 
     targets: only what was meant to become one of these. Returns what was removed.
     """
     wanted = None if targets is None else {(path.stem[:_NAME_KEPT_CHARS], path.suffix.lower()) for path in targets}
     removed = []
-    for path in sorted(folder.glob(".*.part.*")):
+    for path in sorted(folder.glob(".*.part*")):
         match = _PART_NAME.fullmatch(path.name)
         if match is None or path.is_symlink() or (wanted is not None and (match["stem"], match["suffix"]) not in wanted):
             continue
-        with contextlib.suppress(OSError), path.open("rb+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+        with contextlib.suppress(OSError), _opened(path) as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
             removed.append(path)
     return removed
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

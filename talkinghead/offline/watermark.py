@@ -59,7 +59,10 @@ class Watermarker:
         self._lighter = self._darker = np.zeros(0, np.uint8)
 
     def mark(self, image: np.ndarray) -> np.ndarray:
-        """The picture (h, w, 3) uint8 RGB with the mark, in new memory."""
+        """The picture (h, w, 3) uint8 RGB with the mark, in new memory. Of a cut-out, (h, w, 4), what is seen of it is marked."""
+        if image.shape[2] == 4:
+            colours, alpha = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), cv2.extractChannel(image, 3)
+            return np.dstack((cv2.copyTo(self.mark(colours), alpha, colours), alpha))
         if image.shape != self._shape:
             self._fit(image)
         # Two saturating additions of bytes are by far the quickest way: 0.2 ms at 512 x 512 px.

@@ -70,7 +70,10 @@ class Worker:
             if done % _PROGRESS_FRAMES == 1:
                 send({"event": "progress", "done": done, "total": total})
 
-        options = job["options"]
+        options, device = job["options"], job["options"]["device"] or job["device"]
+        columns = {"watermark": "watermark", "c2pa": "manifest", "certificate": "certificate", "certificate_key": "key"}
+        said = {field: options[column] for column, field in columns.items() if options[column] not in (None, "")}
+        marks = {**job["marks"], **said}
         result = dub(
             job["photo"],
             job["audio"] or Text(options["text"], options["voice"]),
@@ -87,12 +90,14 @@ class Worker:
             size=options["size"],
             fps=options["fps"],
             aspect=options["aspect"] or None,
-            device=job["device"],
+            device=device,
             progress=progress,
-            networks=self._loaded(job["device"]),
+            networks=self._loaded(device),
+            subtitles=options["subtitles"] or None,
             comment=KEY_PREFIX + job["key"],
             threads=1,
-            marks=Marks(**job["marks"]),
+            marks=Marks(**marks),
+            alpha=options["alpha"],
         )
         return asdict(result)
 

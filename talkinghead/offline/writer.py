@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import cv2
@@ -25,6 +26,7 @@ from talkinghead.offline.subtitles import Line, add_subtitles
 from talkinghead.offline.target import FORMATS, PartFile, check_target, output_error
 
 _SOUND_BIT_RATE = 160_000
+_OPUS_RATE_HZ = 48_000
 _BT709 = 1
 """Code of BT.709 primaries and transfer (ISO/IEC 23091-2): those of sRGB photos, as browsers and players take them."""
 _QUEUE_S = 0.5
@@ -57,6 +59,8 @@ class Mp4Writer:
     passes on what `sound` raises.
     """
 
+    _sound_codec = "aac"
+
     def __init__(
         self,
         path: str | Path,
@@ -79,7 +83,7 @@ class Mp4Writer:
             raise ValueError(f"pictures of {width}×{height} px cannot be encoded")
         self._target = check_target(path)
         self._fps = fps
-        self._sound = _Sound(sound, sound_rate_hz, sound_channels)
+        self._sound = SoundFeed(sound, sound_rate_hz, sound_channels)
         threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads)}
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, round(fps * _QUEUE_S)))
@@ -119,12 +123,19 @@ class Mp4Writer:
     def write(self, image: np.ndarray) -> None:
         """Append one picture, (height, width, 3) uint8 RGB; it may be changed by the caller afterwards."""
         self._raise_error()
+        self._queue.put(self._planes(image))
+        self._frames += 1
+
+    def _planes(self, image: np.ndarray) -> np.ndarray:
+        """A picture as the encoder takes it, below each other: Y, U and V."""
         rgb = image[: self.height, : self.width]
         if rgb.shape != (self.height, self.width, 3) or rgb.dtype != np.uint8:
             raise ValueError(f"expected {(self.height, self.width, 3)} uint8, got {image.shape} {image.dtype}")
         # OpenCV's conversion is BT.601, limited range, and twice as fast as FFmpeg's; the stream is tagged accordingly.
-        self._queue.put(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2YUV_I420))
-        self._frames += 1
+        return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2YUV_I420)
+
+    def _frame(self, planes: np.ndarray) -> av.VideoFrame:
+        return av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
     def _finish(self) -> None:
         self._queue.put(None)
@@ -172,16 +183,16 @@ class Mp4Writer:
 
     def _encode(self, path: Path, pictures: Iterator[np.ndarray]) -> None:
         muxer = FORMATS[self._target.suffix.lower()]
-        options = {} if muxer == "matroska" else {"movflags": "+faststart"}
+        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
         container = av.open(f"file:{path}", "w", format=muxer, container_options=options)
         try:
             if self._comment:
                 container.metadata["comment"] = self._comment
-            video, sound = self._add_video(container), self._sound.add_to(container)
+            video, sound = self._add_video(container), self._sound.add_to(container, self._sound_codec)
             if self._subtitles:
                 add_subtitles(container, self._subtitles, self._target.suffix.lower())
             for count, yuv in enumerate(pictures):
-                frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
+                frame = self._frame(yuv)
                 frame.pts, frame.time_base = count, Fraction(1, self._fps)
                 frame.colorspace, frame.color_range = Colorspace.ITU601, ColorRange.MPEG
                 container.mux(video.encode(frame))
@@ -196,16 +207,19 @@ class Mp4Writer:
         container.close()
 
     def _add_video(self, container: OutputContainer) -> VideoStream:
-        stream = container.add_stream("libx264", rate=self._fps, options=self._x264)
+        return self._tagged(container.add_stream("libx264", rate=self._fps, options=self._x264), "yuv420p")
+
+    def _tagged(self, stream: VideoStream, format_: str) -> VideoStream:
+        """``stream`` for pictures of this size and rate in a pixel format."""
         context = stream.codec_context
-        stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = self.width, self.height, format_
         context.time_base = Fraction(1, self._fps)
         context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         context.color_primaries, context.color_trc = _BT709, _BT709
         return stream
 
 
-class _Sound:
+class SoundFeed:
     """Feeds the sound track from blocks of any length, as far as it is asked to."""
 
     def __init__(self, blocks: Iterator[np.ndarray], rate_hz: int, channels: int) -> None:
@@ -216,9 +230,11 @@ class _Sound:
         self._ready = np.zeros((channels, 0), np.float32)
         self._written = 0
 
-    def add_to(self, container: OutputContainer) -> AudioStream:
-        stream = container.add_stream("aac", rate=self._rate_hz, layout=self._layout)
-        stream.bit_rate = _SOUND_BIT_RATE
+    def add_to(self, container: OutputContainer, codec: str) -> AudioStream:
+        rate_hz = _OPUS_RATE_HZ if codec == "libopus" else self._rate_hz  # Opus knows few; the encoder resamples
+        stream = cast(AudioStream, container.add_stream(codec, rate=rate_hz, layout=self._layout))
+        if not codec.startswith("pcm"):
+            stream.bit_rate = _SOUND_BIT_RATE
         return stream
 
     def encode_until(self, time_s: Fraction, stream: AudioStream, container: OutputContainer) -> None:

@@ -14,7 +14,7 @@ from talkinghead.motion.pose import HeadPose
 from talkinghead.render.person import trusted_layers
 from talkinghead.render.refine import Refiner, Spot, code_mirror, eye_spots, motion_code, mouth_spots, patch_input
 from talkinghead.render.softness import soften, softness_px
-from talkinghead.render.warp import WarpDecoder
+from talkinghead.render.warp import Driven, WarpDecoder
 from talkinghead.runtime.engine import Engine, load_engine
 from talkinghead.runtime.weights import model_path
 
@@ -42,11 +42,19 @@ class Decoder:
     """Draws frames of one portrait."""
 
     def __init__(
-        self, face: np.ndarray, points: np.ndarray, pose: HeadPose, latent: LatentModel, engines: DecoderEngines | None = None
+        self,
+        face: np.ndarray,
+        points: np.ndarray,
+        pose: HeadPose,
+        latent: LatentModel,
+        engines: DecoderEngines | None = None,
+        matte: np.ndarray | None = None,
     ) -> None:
-        """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone."""
-        layers = trusted_layers(face, points)
-        self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean, layers=layers), code_mirror(latent)
+        """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone.
+        With ``matte`` (512, 512) uint8 the face is a cut-out, and frames have the moved matte as a fourth channel."""
+        layers = trusted_layers(face, points) if matte is None else None
+        self._cut = matte is not None
+        self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte), code_mirror(latent)
         rest = self._warp.driven(points, pose)
         self._soft_px = softness_px(face, points)
         self._mouth = self._eyes = None
@@ -64,9 +72,13 @@ class Decoder:
 
     def draw(self, points: np.ndarray, pose: HeadPose, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The frame (512, 512, 3) uint8 RGB for driven points (478, 3) px and pose, which are those of ``z_pose`` (6,) from the
-        portrait's pose and ``z_dyn`` (D,) from its rest."""
+        portrait's pose and ``z_dyn`` (D,) from its rest. Of a cut-out: (512, 512, 4), straight alpha."""
         driven = self._warp.driven(points, pose)
-        frame, code = self._warp.paint(driven), motion_code(z_pose, z_dyn)
+        frame = self._drawn(driven, motion_code(z_pose, z_dyn))
+        return np.dstack((frame, self._warp.alpha(driven))) if self._cut else frame
+
+    def _drawn(self, driven: Driven, code: np.ndarray) -> np.ndarray:
+        frame = self._warp.paint(driven)
         if self._mouth is None or self._eyes is None:
             return frame
         # The networks of eyes and mouth run side by side where there are two cores. Both see the frame before it is changed.

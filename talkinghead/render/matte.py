@@ -62,7 +62,7 @@ def head_matte(face: np.ndarray, points: np.ndarray) -> Matte:
     found = _cut(small, guess, place)
     if found is None:
         return Matte(np.ones(face.shape[:2], np.float32), 0.0)
-    alpha = _refined(face, found.astype(np.float32))
+    alpha = refined(face, found.astype(np.float32), (face.shape[1] // 2, face.shape[0] // 2))
     return Matte(alpha, _confidence(small, guess, found, place))
 
 
@@ -199,16 +199,16 @@ def _cut(small: np.ndarray, guess: np.ndarray, place: _Place) -> np.ndarray | No
     return np.asarray(found | np.isin(part, small_parts))
 
 
-def _refined(face: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """``found`` (h, w) 0..1 brought to the size of ``face``, its edge drawn to the picture's."""
-    size_px = face.shape[0]
-    half = (size_px // 2, size_px // 2)
-    guide = cv2.resize(face, half, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    slope, offset = _guided_lines(guide, cv2.resize(found, half, interpolation=cv2.INTER_LINEAR), 4, 1e-4)
-    # The lines are smooth: found at half size, applied at full (He, Sun 2015).
-    slope = cv2.resize(slope, (size_px, size_px), interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(offset, (size_px, size_px), interpolation=cv2.INTER_LINEAR)
-    alpha = (slope * (face.astype(np.float32) / 255)).sum(axis=2) + offset
+def refined(picture: np.ndarray, found: np.ndarray, guide_px: tuple[int, int]) -> np.ndarray:
+    """``found`` (h, w) float32 0..1 brought to the size of ``picture`` (H, W, 3) uint8, its edge drawn to the picture's, which is
+    looked at in a copy of ``guide_px`` (width, height)."""
+    guide = cv2.resize(picture, guide_px, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    slope, offset = _guided_lines(guide, cv2.resize(found, guide_px, interpolation=cv2.INTER_LINEAR), 4, 1e-4)
+    # The lines are smooth: found at a smaller size, applied at full (He, Sun 2015).
+    size = picture.shape[1::-1]
+    slope = cv2.resize(slope, size, interpolation=cv2.INTER_LINEAR)
+    offset = cv2.resize(offset, size, interpolation=cv2.INTER_LINEAR)
+    alpha = (slope * (picture.astype(np.float32) / 255)).sum(axis=2) + offset
     return np.asarray(np.clip((alpha - 0.03) / 0.94, 0.0, 1.0), np.float32)
 
 

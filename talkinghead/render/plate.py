@@ -66,7 +66,7 @@ def separate(face: np.ndarray, alpha: np.ndarray) -> Layers:
 
 
 def background_plate(face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The background (s, s, 3) uint8 RGB without the person: ``face`` where it is surely seen, elsewhere filled.
+    """The background (h, w, 3) uint8 RGB without the person: ``face`` where it is surely seen, elsewhere filled.
 
     The fill is a smooth blend of what is known round it (push-pull: Gortler, Grzeszczuk, Szeliski, Cohen 1996), more of what lies
     beside, with the photo's grain over it. Nothing in it invites the eye: a line carried on wrongly would.
@@ -90,18 +90,18 @@ def background_plate(face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def foreground_colours(face: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.ndarray:
-    """The person's own colours (s, s, 3) uint8 RGB, the old background taken out where ``alpha`` (s, s) mixes it in.
+    """The person's own colours (h, w, 3) uint8 RGB, the old background taken out where ``alpha`` (h, w) mixes it in.
 
     Beyond the edge the colours of hair and skin go on, so that none of the wall comes along (blur fusion: Forte 2021, with the
-    background ``plate`` (s, s, 3) given; far off at half size, since it is smooth).
+    background ``plate`` (h, w, 3) given; far off at half size, since it is smooth).
     """
-    size_px = face.shape[0]
-    half = (size_px // 2, size_px // 2)
+    size = face.shape[1::-1]
+    half = (size[0] // 2, size[1] // 2)
     pictures = [cv2.resize(picture, half, interpolation=cv2.INTER_AREA).astype(np.float32) for picture in (face, plate, alpha)]
     out: np.ndarray = pictures[0]
     for radius_px in _RADII_PX:
         out = _unmixed(out, radius_px // 2, *pictures)
-    out = np.asarray(cv2.resize(out, (size_px, size_px), interpolation=cv2.INTER_LINEAR))
+    out = np.asarray(cv2.resize(out, size, interpolation=cv2.INTER_LINEAR))
     mixed = alpha < _WHOLE
     photo, behind, share = face[mixed].astype(np.float32), plate[mixed].astype(np.float32), alpha[mixed][:, None]
     found = face.copy()

@@ -17,8 +17,8 @@ _TAPS = (_A / 8, 0.5 - _A / 8, 0.5 - _A / 8, _A / 8)
 
 
 class FinePhoto:
-    """A photo (h, w, 3) uint8 with a sample between every two pixels, so that linear interpolation is enough. At whole pixels it
-    is the photo itself."""
+    """A photo (h, w, 3) or matte (h, w) uint8 with a sample between every two pixels, so that linear interpolation is enough. At
+    whole pixels it is the photo itself."""
 
     def __init__(self, photo: np.ndarray) -> None:
         taps = np.array(_TAPS, np.float32)
@@ -28,8 +28,8 @@ class FinePhoto:
         self._fine = np.clip(np.rint(fine), 0, 255).astype(np.uint8)
 
     def sample(self, places: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The colours (h, w, 3) uint8 at ``places`` (h, w, 2) float32, x and y in px times `FINE`, written to ``out`` where it is
-        given; outside the photo its border goes on."""
+        """The colours (h, w, 3), or shares (h, w), uint8 at ``places`` (h, w, 2) float32, x and y in px times `FINE`, written to
+        ``out`` where it is given; outside the photo its border goes on."""
         whole, share = cv2.convertMaps(places, _ONE_MAP, cv2.CV_16SC2)
         return cv2.remap(self._fine, whole, share, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
 

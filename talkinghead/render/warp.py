@@ -72,12 +72,14 @@ class WarpDecoder:
         *,
         photographed: bool = True,
         layers: Layers | None = None,
+        matte: np.ndarray | None = None,
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB; ``points`` (478, 3) px in it; ``pose`` of the head in it.
 
         ``canonical`` (478, 3) is the mean face in face heights; it says which points are neighbours. Without
         ``photographed`` an open mouth's interior is painted as if the photo did not show it. With ``layers`` the person moves
-        before a still background; without them what surrounds the head bends with it.
+        before a still background; without them what surrounds the head bends with it. With ``matte`` (512, 512) uint8 ``face`` is
+        a cut-out, and `alpha` tells where the moved person is.
         """
         self._face = np.ascontiguousarray(face)
         size_px = face.shape[0]
@@ -85,7 +87,7 @@ class WarpDecoder:
         self._inset = skin_inset(points, pose)
         self._prepare(points, pose)
         self._rest = points
-        self._surround = Surround(points, pose, size_px, alone=layers is not None)
+        self._surround = Surround(points, pose, size_px, alone=layers is not None or matte is not None)
         inner = face_triangles(canonical)
         count = SKIN_POINTS + 14 * len(_EYES)
         outer = self._outer_triangles(points, count)
@@ -102,6 +104,7 @@ class WarpDecoder:
         self._mouth.fill_opening(base)
         self._plain, self._base, self._shut = FinePhoto(self._face), FinePhoto(base), FinePhoto(shut)
         self._person = None if layers is None else Person(base, layers)
+        self._matte = None if matte is None else (matte, FinePhoto(matte))
 
     def _outer_triangles(self, points: np.ndarray, offset: int) -> np.ndarray:
         places = np.concatenate((points[list(OVAL), :2], self._surround.source))
@@ -165,6 +168,18 @@ class WarpDecoder:
         if not window.empty:
             lips = out[window.slices] if window in area else look(self._base, window)()
             out[window.slices] = _to_bytes(self._mouth.draw(lips, look(self._plain, window), window, points, gaps, pose))
+        return out
+
+
+    def alpha(self, driven: Driven) -> np.ndarray:
+        """The matte (512, 512) uint8 as it moves with what `paint` draws."""
+        if self._matte is None:
+            raise ValueError("this decoder was made without a matte")
+        still, fine = self._matte
+        moved = self._mesh.displacement(*self._vertices(driven.points, driven.pose))
+        out = still.copy()
+        if moved is not None:
+            out[moved.area.slices] = fine.sample(_places(moved, moved.area))
         return out
 
 

@@ -26,19 +26,24 @@ def in_loop(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(test, 150))
 
 
-def test_a_photo_needs_consent_and_its_advice_is_shown() -> None:
+def test_a_photo_needs_consent_and_its_advice_is_shown(tmp_path: Path) -> None:
+    photo = tmp_path / "mine.jpg"
+    photo.write_bytes(PHOTO.read_bytes() + b"x")  # the demo's own needs no consent
+
     async def run() -> None:
         async with served(portrait=False) as (studio, url), opened(url) as page:
             await page.click("#start")
             assert "photo" in await text(page, "#problem")
-            await page.choose_file("#photo", PHOTO)
+            await page.choose_file("#photo", photo)
             await page.until("!document.querySelector('#preview').hidden")
             await page.click("#start")
             assert "consent" in await text(page, "#problem")
             assert studio.photos == []
             await page.click("#consent")
             await start(page)
-            assert studio.photos == [PHOTO.read_bytes()]
+            assert studio.photos == [photo.read_bytes()]
+            (kept,) = [entry.consent for entry in studio.store._entries.values()]
+            assert kept is not None and "has agreed to appear in synthetic video" in kept.who
             assert "2 faces" in await text(page, "#advice")
             assert await shown(page, "#synthetic")
             await page.click("#end")

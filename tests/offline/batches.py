@@ -16,10 +16,10 @@ _WORKER = """
     networks = types.ModuleType("talkinghead.networks")
     class Avatar(fake.Avatar):
         @classmethod
-        def open(cls, photo, *, device="cpu", networks=None):
+        def open(cls, photo, *, device="cpu", networks=None, alpha=False):
             from talkinghead.portrait.load import load_photo
             load_photo(photo)
-            return cls(device)
+            return cls(device, alpha)
     class Networks:
         @staticmethod
         def load(device):

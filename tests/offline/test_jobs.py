@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,65 @@ def test_a_key_tells_contents_apart_and_nothing_else(tmp_path: Path, monkeypatch
     (models / "manifest.json").write_text("{}")
     monkeypatch.setenv("TALKINGHEAD_MODELS", str(models))
     assert len(others | {key()}) == 6
+
+
+def test_every_option_of_a_video_is_a_column() -> None:
+    from talkinghead.commands.dub import dub
+
+    of_the_batch = {"photo", "audio", "output", "manifest", "workers", "ray", "consent", "as_json", "quiet"}
+    options = set(inspect.signature(dub).parameters) - of_the_batch
+    assert {"crop" if name == "full" else name for name in options} == set(default_options())
+
+
+def test_files_and_marks_of_a_row(tmp_path: Path) -> None:
+    head = "photo,audio,output,subtitles,alpha,device,watermark,c2pa,certificate,certificate_key"
+    row = "a.jpg,b.wav,frames,s/b.srt,yes,cuda,no,yes,c.pem,k.pem"
+    jobs, refusals = read_manifest(write(tmp_path, f"{head}\n{row}\na.jpg,b.wav,o.mp4\n"))
+    assert refusals == []
+    files = {"subtitles": "s/b.srt", "certificate": "c.pem", "certificate_key": "k.pem"}
+    given = {"alpha": True, "device": "cuda", "watermark": False, "c2pa": True}
+    assert jobs[0].options == default_options() | given | {name: str(tmp_path / path) for name, path in files.items()}
+    assert jobs[0].output == str(tmp_path / "frames" / "%05d.png")
+    assert jobs[1].options == default_options()
+
+
+def test_the_key_covers_the_bytes_of_subtitles_not_their_place(tmp_path: Path) -> None:
+    keys = []
+    for place, words in (("a", "one"), ("b", "one"), ("c", "two")):
+        (tmp_path / place).mkdir()
+        for name, text in (("p.jpg", "photo"), ("s.wav", "sound"), ("s.srt", words)):
+            (tmp_path / place / name).write_text(text)
+        jobs, _ = read_manifest(write(tmp_path / place, "photo,audio,output,subtitles\np.jpg,s.wav,o.mp4,s.srt\n"))
+        keys.append(job_key(jobs[0]))
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ("f", "earlier row"),
+        ("f/%05d.png", "earlier row"),
+        ("f/x.mp4", "earlier row"),
+        ("x.mp4", "no transparency"),
+        ("f.png", "name of one picture"),
+        (".", "other files"),
+        ("%05d.png", "other files"),
+        ("full", "holds other files"),
+        ("../f", "outside"),
+    ],
+)
+def test_folders_of_pictures_stay_apart(tmp_path: Path, second: str, words: str) -> None:
+    for name in ("f", "full"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "letter.txt").touch()
+    alpha = "" if second.endswith("/x.mp4") else "yes"
+    text = f"photo,audio,output,alpha\na.jpg,b.wav,f,yes\na.jpg,b.wav,{second},{alpha}\n"
+    jobs, refusals = read_manifest(write(tmp_path, text))
+    assert len(jobs) == 1
+    assert words in refusals[0].reason
+
+
+def test_an_empty_folder_of_the_batch_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    _, refusals = read_manifest(write(tmp_path, "photo,audio,output,alpha\na.jpg,b.wav,.,yes\n"), tmp_path / "out")
+    assert "outside" in refusals[0].reason

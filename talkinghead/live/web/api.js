@@ -18,10 +18,12 @@ const NO_ANSWER = "The server does not answer. Check that it runs and that you a
 /** What the server can do: {portrait, voice, emotions, version, limits}. */
 export const getConfig = () => request("GET", "config");
 
-/** @param {Blob} photo @param {string} name @returns {Promise<SessionKey>} */
-export function openSession(photo, name) {
+/** `statement`: the words that were ticked. @param {Blob} photo @param {string} name @param {string} statement @returns {Promise<SessionKey>} */
+export function openSession(photo, name, statement) {
   const form = new FormData();
   form.append("consent", "yes"); // first, so that the server can refuse before it reads a picture
+  form.append("who", `the caller: ${statement}`);
+  form.append("purpose", "a call from the page");
   form.append("portrait", photo, name);
   return request("POST", "sessions", { body: form });
 }

@@ -66,7 +66,7 @@ async function connect() {
     say("Press Talk and speak, or send a sound file.");
   });
   try {
-    await mine.start(panel.photo);
+    await mine.start(panel.photo, panel.statement);
   } catch (error) {
     if (call === mine) refused(error);
   }

@@ -40,13 +40,13 @@ export class Call extends EventTarget {
   }
 
   /** Connects. Rejects with an ApiError; resolves when the answer is in, before the first picture. */
-  async start(/** @type {{blob: Blob, name: string}|null} */ photo) {
+  async start(/** @type {{blob: Blob, name: string}|null} */ photo, statement = "") {
     const prepared = this.#prepare(); // goes on while the server reads the photo
     prepared.catch(() => undefined);
     let answer;
     if (photo) {
       this.#tell("phase", { phase: "reading" });
-      this.#own(await api.openSession(photo.blob, photo.name));
+      this.#own(await api.openSession(photo.blob, photo.name, statement));
       this.#tell("phase", { phase: "connecting" });
       await prepared;
       answer = await api.offerTo(this.#mine, this.#offer());

@@ -38,6 +38,11 @@ export class StartPanel {
       : `Choose a portrait. It comes to life and speaks with your voice${voice ? ", a sound file or text" : " or a sound file"}.`;
   }
 
+  /** What was ticked, in words: the server keeps it with the call. */
+  get statement() {
+    return this.#consent.labels?.[0]?.textContent?.trim().replace(/\s+/g, " ") ?? "";
+  }
+
   get photo() {
     return this.#picker.photo;
   }

@@ -1,0 +1,120 @@
+"""The person of a whole photo without the background: straight colours and a matte, for pictures that are laid over others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from talkinghead.constants import SIZE_PX
+from talkinghead.portrait.crop import Crop
+from talkinghead.portrait.portrait import Portrait
+from talkinghead.render.body import cut_body
+from talkinghead.render.layout import OVAL
+from talkinghead.render.matte import head_matte, refined
+from talkinghead.render.paste import Paster
+from talkinghead.render.person import trusted_layers
+from talkinghead.render.plate import background_plate, foreground_colours, push_pull
+from talkinghead.render.surround import smoothstep
+
+UNSURE = (
+    "person and background of this photo cannot be told apart surely, so the cut-out may have parts of the wall or lack hair: "
+    "look at its edge, or use a photo before a plain wall that shows all of the hair"
+)
+_COARSE_PX, _GUIDE_PX = 128, 256
+"""Side of the face's square where the body is cut out, and where its edge is drawn to the picture's."""
+_WHOLE = 0.97  # more of the person is nothing else
+_OWN_COLOUR = (0.05, 0.4)
+"""Share of the person from which, and where wholly, a pixel's own colour can be told; below it that of what is near."""
+_SOLID = 0.6
+_HULL_INSET_FH = 0.02  # face heights: the outline itself may lie on hair or wall
+_CHIN, _FOREHEAD = 152, 10
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A photo's person.
+
+    picture (H, W, 3) uint8 RGB: straight (unpremultiplied) colours, those of the person's edge going on where the background was;
+    alpha (H, W) uint8, 255 = the person's; trusted: whether the picture's colours bear the matte out.
+    """
+
+    picture: np.ndarray
+    alpha: np.ndarray
+    trusted: bool
+
+    def face_alpha(self, crop: Crop) -> np.ndarray:
+        """The matte (512, 512) uint8 of the face's square; beyond the photo there is nobody."""
+        return np.ascontiguousarray(
+            Crop(crop.x + 1, crop.y + 1, crop.side).extract(np.dstack([np.pad(self.alpha, 1)] * 3))[..., 0]
+        )
+
+    def portrait(self, portrait: Portrait) -> Portrait:
+        """``portrait``, from which this was cut out, in its colours; with a note where it is not trusted."""
+        notes = portrait.notes if self.trusted else (*portrait.notes, UNSURE)
+        return replace(portrait, image=self.picture, face=portrait.crop.extract(self.picture), notes=notes)
+
+
+def cut_out(portrait: Portrait) -> Cutout:
+    """The person in a portrait's whole photo.
+
+    The head's matte is that of the face's square. Shoulders and body are found by a second graph cut over the whole photo, which
+    learns their colours from below the chin and the wall's from beside the head. The same portrait gives the same cut-out.
+    """
+    photo, crop = portrait.image, portrait.crop
+    alpha = _alpha(portrait)
+    # Colours of the edge are smooth: found where the face's square has 512 px at most, as everything tuned to that.
+    zoom = min(1.0, SIZE_PX / crop.side)
+    size = (round(photo.shape[1] * zoom), round(photo.shape[0] * zoom))
+    small, share = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, alpha))
+    colours = foreground_colours(small, share, background_plate(small, share)).astype(np.float32)
+    solid = (share > _SOLID).astype(np.float32)
+    beyond = push_pull(np.ascontiguousarray(colours * solid[..., None]), solid)
+    near = smoothstep(*_OWN_COLOUR, share)[..., None]
+    edge = np.clip(np.round(beyond + near * (colours - beyond)), 0, 255).astype(np.uint8)
+    edge = np.asarray(cv2.resize(edge, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+    picture = np.where((alpha > _WHOLE)[..., None], photo, edge)
+    trusted = trusted_layers(portrait.face, portrait.points) is not None
+    return Cutout(picture, np.round(255 * alpha).astype(np.uint8), trusted)
+
+
+def _alpha(portrait: Portrait) -> np.ndarray:
+    """The matte (H, W) float32 0..1 of the whole photo."""
+    photo, crop = portrait.image, portrait.crop
+    scale = _COARSE_PX / crop.side
+    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    head = cv2.resize(head_matte(portrait.face, portrait.points).alpha, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
+    shift = np.array(((1.0, 0.0, crop.x * scale), (0.0, 1.0, crop.y * scale)))
+    head = cv2.warpAffine(head, shift, size, flags=cv2.INTER_LINEAR)
+    points = crop.to_photo(portrait.points[:, :2])
+    found = cut_body(small, head, (points + 0.5) * scale - 0.5)
+    guide = min(1.0, _GUIDE_PX / crop.side)
+    alpha = refined(photo, found.astype(np.float32), (round(photo.shape[1] * guide), round(photo.shape[0] * guide)))
+    return np.maximum(alpha, _hull(points, photo.shape))
+
+
+def _hull(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """1 inside the face's outline (H, W), float32, a little inside it: whatever its colours, it is the person's."""
+    oval = cv2.convexHull(points[list(OVAL)].astype(np.float32))[:, 0]
+    height = float(np.linalg.norm(points[_CHIN] - points[_FOREHEAD]))
+    middle = oval.mean(axis=0)
+    away = np.linalg.norm(oval - middle, axis=1, keepdims=True)
+    inner = middle + (oval - middle) * (1 - _HULL_INSET_FH * height / np.maximum(away, 1.0))
+    mask = np.zeros(shape[:2], np.uint8)
+    cv2.fillConvexPoly(mask, np.round(inner * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+    return mask.astype(np.float32) / 255
+
+
+class CutoutPaster:
+    """As `Paster`, for faces (512, 512, 4) uint8 RGBA and a cut-out photo: pictures (H, W, 4), straight colours."""
+
+    def __init__(self, cutout: Cutout, crop: Crop) -> None:
+        self._colours = Paster(cutout.picture, crop)
+        self._alpha = Paster(cv2.merge([cutout.alpha] * 3), crop)
+
+    def paste(self, face: np.ndarray) -> np.ndarray:
+        """``face`` in its place: a new picture."""
+        alpha = self._alpha.paste(cv2.merge([cv2.extractChannel(face, 3)] * 3))
+        return np.dstack((self._colours.paste(cv2.cvtColor(face, cv2.COLOR_RGBA2RGB)), alpha[..., 0]))

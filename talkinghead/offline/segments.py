@@ -102,7 +102,7 @@ class Segments:
     def clear(self) -> None:
         """Throw everything away, the folder too."""
         self._drop(0)
-        self._count = self.frames = 0
+        self._count = 0
         with contextlib.suppress(OSError):  # somebody keeps something of his own in it
             (self.folder / _STATE).unlink(missing_ok=True)
             self.folder.rmdir()
@@ -119,6 +119,7 @@ class Segments:
         except OSError:  # a file system without locks
             pass
         sweep(self.folder)
+        sweep(self.target.parent, [self.target])  # as large as the video, where joining was cut short
         state = self._state()
         whole = self._whole(state.get("frames")) if state.get("key") == self._key else 0
         self._drop(whole)

@@ -32,7 +32,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "builder": {"thumbnail": {"enabled": False}},
     "core": {"backing_store_memory_threshold_in_mb": 16},
 }
-_HASHED_WHOLE_BYTES = 32_000_000
+_HASHED_WHOLE_BYTES = 16_000_000
 _BLOCK_KB = 4096
 """A larger file is hashed in such blocks (C2PA 2.2, Merkle tree of a BMFF file): whole, it would be read into memory."""
 _log = logging.getLogger("talkinghead.provenance")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,15 +117,18 @@ class Avatar:
         seed: int = 0,
         controls: Controls | None = None,
         full: bool = False,
+        wanted: Callable[[int], bool] | None = None,
     ) -> Iterator[Frame]:
         """Frames at 40 FPS for a whole recording: a file, mono samples at ``rate``, or chunks of them.
 
         The same photo, sound, seed and controls give the same frames. There are as many frames as begin within the sound.
+        ``wanted`` is asked for each of them in order, 0 first: those that it refuses are not drawn and do not come.
         """
         session = self.session(seed=seed, controls=controls, full=full)
         rate = SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate
-        for motion in ahead(_motions(session, _blocks(audio), rate), _MOTIONS_AHEAD):
-            yield session.draw(motion)
+        for number, motion in enumerate(ahead(_motions(session, _blocks(audio), rate), _MOTIONS_AHEAD)):
+            if wanted is None or wanted(number):
+                yield session.draw(motion)
 
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest. Of a

@@ -34,7 +34,7 @@ class _Commands(TyperGroup):
             say(str(error))
             raise typer.Exit(_FAILED) from None
         except KeyboardInterrupt:
-            say("interrupted; nothing was written")
+            say("interrupted; the output was not written")
             raise typer.Exit(_INTERRUPTED) from None
 
 

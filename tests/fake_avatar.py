@@ -1,7 +1,7 @@
 """A stand-in for the engine: draws how loud the sound is, so that sync can be read off the picture."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -49,11 +49,15 @@ class Avatar:
             raise PortraitError(f"no such photo: {photo}: check the path")
         return cls(device, alpha)
 
-    def render(self, audio: Iterable[np.ndarray], *, full: bool = False, **options: object) -> Iterator[Frame]:
+    def render(
+        self, audio: Iterable[np.ndarray], *, full: bool = False, wanted: Callable[[int], bool] | None = None, **options: object
+    ) -> Iterator[Frame]:
         self.calls.append({"full": full, **options})
         kept = np.zeros(0, np.float32)
         size = (75, 101) if full else (512, 512)
         for index, block in enumerate(self._hops(audio, kept)):
+            if wanted is not None and not wanted(index):
+                continue
             light = 250 if np.abs(block).max(initial=0) > 0.3 else 20
             image = np.full((*size, 4 if self.alpha else 3), light, np.uint8)
             if self.alpha:  # a disc in the middle

@@ -215,6 +215,14 @@ def test_chunks_do_not_matter_and_seeds_repeat(avatar: Avatar, sound: np.ndarray
 
 
 @needs_networks
+def test_frames_that_are_not_wanted_do_not_come(avatar: Avatar, sound: np.ndarray) -> None:
+    whole = list(avatar.render(sound, seed=3))
+    some = list(avatar.render(sound, seed=3, wanted=lambda number: number in (0, 7, 30)))
+    assert _same([whole[k] for k in (0, 7, 30)], some)
+    assert [frame.pts for frame in some] == [0, 7 / 40, 30 / 40]
+
+
+@needs_networks
 def test_full_frames_leave_the_rest_of_the_photo_alone(avatar: Avatar, sound: np.ndarray) -> None:
     photo = avatar.portrait.image
     frames = list(avatar.render(sound[:4000], full=True))

@@ -168,7 +168,7 @@ def test_bad_usage_is_exit_2(tmp_path: Path, photo: Path, sound: Path, options: 
 def test_stopped_half_way_leaves_nothing(
     tmp_path: Path, photo: Path, make_sound: Sound, number: int, code: int, lines: int
 ) -> None:
-    sound = make_sound("s.wav", np.tile(clicks(16_000), (1, 300)), 16_000)
+    sound = make_sound("s.wav", np.tile(clicks(16_000), (1, 140)), 16_000)
     (tmp_path / "out.mp4").write_text("old")
     line = command("dub", photo, sound, "-o", "out.mp4")
     with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -42,6 +42,9 @@ _Key = Annotated[Path | None, typer.Option(metavar="PEM", readable=False, help="
 _Consent = Annotated[
     Path | None, typer.Option(metavar="FILE", readable=False, help="JSON records of who agreed; then they are required.")
 ]
+_Resume = Annotated[
+    bool, typer.Option("--resume/--no-resume", help="Of a long video that is stopped, keep whole minutes and go on there.")
+]
 _Ray = Annotated[str | None, typer.Option(metavar="auto|ADDRESS", help="Of --manifest: workers on a Ray cluster.")]
 
 
@@ -71,6 +74,7 @@ def dub(
     certificate: _Certificate = None,
     certificate_key: _Key = None,
     consent: _Consent = None,
+    resume: _Resume = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")] = False,
 ) -> None:
@@ -114,6 +118,7 @@ def dub(
             subtitles=subtitles,
             marks=marks,
             alpha=alpha,
+            resume=resume,
         )
     result = replace(result, notes=(*result.notes, *remarks))
     if not quiet:

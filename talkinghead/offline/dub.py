@@ -7,8 +7,8 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,11 @@ import numpy as np
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SIZE_PX
 from talkinghead.errors import OutputError, SpeechError
 from talkinghead.offline.framing import ASPECTS, Framer, frame_head
+from talkinghead.offline.long_writer import LongWriter
 from talkinghead.offline.output import Output, check_output
 from talkinghead.offline.provenance import Marks, Provenance
+from talkinghead.offline.rate import Rate
+from talkinghead.offline.segments import LONG_S, Segments, pictures_key
 from talkinghead.offline.sequence import SequenceWriter
 from talkinghead.offline.subtitles import read_subtitles, subtitles_of
 from talkinghead.offline.writer import Mp4Writer
@@ -53,9 +56,10 @@ class DubResult:
     width: int
     height: int
     render_fps: float
-    """Pictures drawn a second of drawing (at 40 Hz, whatever `fps` is)."""
+    """Pictures drawn a second of drawing."""
     realtime_factor: float
-    """Length of the video over the wall time of drawing and encoding it; the models are loaded before."""
+    """Length of the video over the wall time of drawing and encoding it, without what was kept of an earlier run; the models are
+    loaded before."""
     seed: int
     device: str
     notes: tuple[str, ...] = ()
@@ -81,12 +85,14 @@ def dub(
     threads: int | None = None,
     marks: Marks = DEFAULT_MARKS,
     alpha: bool = False,
+    resume: bool = True,
 ) -> DubResult:
     """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC; .webm: VP9 and
     Opus; a pattern such as frames/%05d.png: pictures, with the sound beside them).
 
     Memory does not grow with the length of the sound. The file appears under its name when it is whole; before that,
-    and after any error, whatever had that name stays.
+    and after any error, whatever had that name stays. A video of `LONG_S` or more that is stopped, however, keeps its whole
+    minutes in a hidden folder beside the output, and the same call goes on there: see `offline.segments`.
 
     Args:
         photo: any picture that `load_photo` reads.
@@ -106,6 +112,7 @@ def dub(
         threads: of the encoder; None chooses by the number of cores.
         marks: watermark and C2PA manifest; both unless asked otherwise.
         alpha: the person alone on a transparent ground, straight colours; for .webm, or a folder or pattern of PNG pictures.
+        resume: False keeps nothing of a long video that is stopped, and does not go on with what was kept.
 
     Raises PortraitError, SpeechError, OutputError, EngineError, VoiceError, SubtitleError, ProvenanceError, each one line that
     names the fix, all but a full disk before the long work begins; ValueError for an argument out of range.
@@ -117,19 +124,25 @@ def dub(
     lines = None if subtitles is None else read_subtitles(subtitles)
     from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
 
-    with _sound_file(audio) as sound:
+    with _sound_file(audio) as sound, ExitStack() as stack:
         avatar = Avatar.open(photo, device=device, networks=networks, alpha=alpha)
         speech = SpeechFile(sound)
+        segments = None
+        if resume and target.joinable and speech.duration_s >= LONG_S:
+            options = {**asdict(shape), "seed": seed, "device": device, "controls": controls and asdict(controls)}
+            segments = stack.enter_context(Segments(target.path, pictures_key(photo, sound, target.path, options, marks), fps))
+        rate = Rate(fps, 0 if segments is None else segments.frames)
         started_s = time.perf_counter()
-        drawn = _Drawn(_draw(avatar, speech, seed, controls, full))
-        pictures = shape.shaped(drawn, avatar)
+        wanted = rate.wanted(progress, speech.duration_s)
+        drawn = _Drawn(_draw(avatar, speech, seed, controls, full, wanted))
+        pictures = shape.shaped(drawn, avatar, rate)
         if provenance.marker is not None:
             pictures = map(provenance.marker.mark, pictures)
         seal = provenance.seal if provenance.signs else None
         lines = subtitles_of(Path(sound)) if lines is None else lines
         lines = [line for line in lines if line.start_ms < 1000 * speech.duration_s]
         options = {"comment": comment, "threads": threads, "seal": seal, "subtitles": lines}
-        writer = _write(target, pictures, speech, fps, progress, **options)
+        writer = _write(target, pictures, speech, rate, segments, progress, **options)
         wall_s = time.perf_counter() - started_s
 
     return DubResult(
@@ -140,10 +153,10 @@ def dub(
         width=writer.width,
         height=writer.height,
         render_fps=round(drawn.count / max(drawn.seconds, 1e-9), 2),
-        realtime_factor=round(writer.seconds / max(wall_s, 1e-9), 3),
+        realtime_factor=round((writer.frames - rate.first) / fps / max(wall_s, 1e-9), 3),
         seed=seed,
         device=device,
-        notes=(*avatar.portrait.notes, *speech.notes, *provenance.notes),
+        notes=(*avatar.portrait.notes, *speech.notes, *provenance.notes, *(() if segments is None else segments.notes)),
     )
 
 
@@ -161,11 +174,11 @@ class _Shape:
         if self.aspect is not None and not (self.full and self.aspect in ASPECTS):
             raise ValueError(f"aspect must be one of {', '.join(ASPECTS)} and goes with full only, got {self.aspect!r}")
 
-    def shaped(self, frames: Iterable[Frame], avatar: Avatar) -> Iterator[np.ndarray]:
-        """Pictures at `fps`, of the wanted size."""
-        pictures = _at_rate((_sized(frame.image, self.full, self.size) for frame in frames), self.fps)
+    def shaped(self, frames: Iterable[Frame], avatar: Avatar, rate: Rate) -> Iterator[np.ndarray]:
+        """Pictures at the rate, of the wanted size."""
         framer: Framer | None = None
-        for picture in pictures:
+        for picture in _at_rate(frames, rate):
+            picture = _sized(picture, self.full, self.size)
             if self.aspect is not None:
                 framer = framer or self._framer(avatar, picture)
                 picture = framer.cut(picture)
@@ -201,8 +214,10 @@ def _check_apart(target: Path, *sources: str | Path) -> None:
             raise OutputError(f"the output would replace its own source {source}: choose another output")
 
 
-def _draw(avatar: Avatar, speech: SpeechFile, seed: int, controls: Controls | None, full: bool) -> Iterator[Frame]:
-    return avatar.render(speech.blocks(), rate=SAMPLE_RATE_HZ, seed=seed, controls=controls, full=full)
+def _draw(
+    avatar: Avatar, speech: SpeechFile, seed: int, controls: Controls | None, full: bool, wanted: Callable[[int], bool]
+) -> Iterator[Frame]:
+    return avatar.render(speech.blocks(), rate=SAMPLE_RATE_HZ, seed=seed, controls=controls, full=full, wanted=wanted)
 
 
 class _Drawn:
@@ -230,34 +245,41 @@ def _sized(image: np.ndarray, full: bool, size: int) -> np.ndarray:
     return np.asarray(cv2.resize(image, (size, size), interpolation=way), np.uint8)
 
 
-def _at_rate(pictures: Iterator[np.ndarray], fps: int) -> Iterator[np.ndarray]:
-    """Pictures at 40 Hz -> at `fps`: picture k is the one drawn nearest to k / fps; the length stays within a frame."""
-    done = 0
-    for drawn, picture in enumerate(pictures):
-        while math.floor(done * FRAME_RATE_HZ / fps + 0.5) <= drawn:
-            yield picture
-            done += 1
+def _at_rate(frames: Iterable[Frame], rate: Rate) -> Iterator[np.ndarray]:
+    for frame in frames:
+        for _ in rate.pictures(round(frame.pts * FRAME_RATE_HZ)):
+            yield frame.image
 
 
 def _write(
-    target: Output, pictures: Iterator[np.ndarray], speech: SpeechFile, fps: int, progress: Progress | None, **options: Any
-) -> Mp4Writer | SequenceWriter:
+    target: Output,
+    pictures: Iterator[np.ndarray],
+    speech: SpeechFile,
+    rate: Rate,
+    segments: Segments | None,
+    progress: Progress | None,
+    **options: Any,
+) -> Mp4Writer | LongWriter | SequenceWriter:
     first = next(pictures, None)
     if first is None:
         raise SpeechError(f"{speech.path} is too short for a single picture: give a longer recording")
-    height, width = first.shape[:2]
-    expected = math.ceil(speech.duration_s * fps)
-    with target.writer(
-        width,
-        height,
-        sound=speech.sound(),
-        sound_rate_hz=speech.rate_hz,
-        sound_channels=speech.channels,
-        fps=fps,
-        **options,
-    ) as writer:
-        for picture in itertools.chain([first], pictures):
+    expected = math.ceil(speech.duration_s * rate.fps)
+
+    def tell() -> None:
+        if progress is not None:
+            progress(writer.frames, max(expected, writer.frames))
+
+    size = (first.shape[1], first.shape[0])
+    options |= {"sound": speech.sound(), "sound_rate_hz": speech.rate_hz, "sound_channels": speech.channels}
+    writer: Mp4Writer | LongWriter | SequenceWriter
+    if segments is None:
+        writer = target.writer(*size, fps=rate.fps, **options)
+    else:
+        writer = LongWriter(segments, *size, beat=tell, **options)
+        if segments.complete:
+            pictures = iter(())
+    with writer:
+        for picture in pictures if rate.first else itertools.chain([first], pictures):
             writer.write(picture)
-            if progress is not None:
-                progress(writer.frames, max(expected, writer.frames))
+            tell()
     return writer

@@ -26,6 +26,11 @@ class Output:
     names: str = ""
     alpha: bool = False
 
+    @property
+    def joinable(self) -> bool:
+        """Whether it can be made in pieces that are joined: H.264 can."""
+        return not self.names and self.path.suffix.lower() != ".webm"
+
     def writer(self, width: int, height: int, **options: Any) -> Mp4Writer | SequenceWriter:
         """A context manager that writes it; ``options`` as for `Mp4Writer`."""
         if self.names:

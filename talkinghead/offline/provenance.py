@@ -26,11 +26,15 @@ SIGNED_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".png": "image/p
 """File name ending -> type that can carry a manifest."""
 MISSING = 'no C2PA manifest was written: pip install "talkinghead[provenance]"'
 SELF_MADE = "the C2PA manifest is signed with a self-made certificate: give your own with --certificate and --certificate-key"
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     # Nothing is fetched from anywhere, and no list of certificates is trusted but what the user asks for.
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
     "builder": {"thumbnail": {"enabled": False}},
+    "core": {"backing_store_memory_threshold_in_mb": 16},
 }
+_HASHED_WHOLE_BYTES = 16_000_000
+_BLOCK_KB = 4096
+"""A larger file is hashed in such blocks (C2PA 2.2, Merkle tree of a BMFF file): whole, it would be read into memory."""
 _log = logging.getLogger("talkinghead.provenance")
 
 
@@ -121,9 +125,10 @@ def sign(plain: Path, sealed: Path, certificate: Certificate, claims: dict[str, 
     algorithm = getattr(c2pa.C2paSigningAlg, certificate.algorithm.upper())
     info = c2pa.C2paSignerInfo(algorithm, certificate.chain, certificate.key, None)
     kind = SIGNED_TYPES[sealed.suffix.lower()]
+    blocks = {"merkle_tree_chunk_size_in_kb": _BLOCK_KB} if plain.stat().st_size > _HASHED_WHOLE_BYTES else {}
     try:
         with (
-            c2pa.Context.from_dict(_SETTINGS) as context,
+            c2pa.Context.from_dict({**_SETTINGS, "core": {**_SETTINGS["core"], **blocks}}) as context,
             c2pa.Signer.from_info(info) as signer,
             c2pa.Builder(claims, context) as builder,
             plain.open("rb") as source,

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from talkinghead.errors import OutputError
+from talkinghead.offline.mux import SoundTrack
 from talkinghead.offline.subtitles import Line, as_srt
 from talkinghead.offline.target import PartFolder, check_parent, output_error
-from talkinghead.offline.writer import SoundFeed
 
 SOUND, SUBTITLES = "sound.wav", "subtitles.srt"
 _COMPRESSION = 3  # of zlib: more takes far longer for a few per cent
@@ -82,7 +82,7 @@ class SequenceWriter:
         self.width, self.height = width, height
         self.frames = 0
         self._folder, self._names, self._fps = folder, names, fps
-        self._sound, self._rate_hz = SoundFeed(sound, sound_rate_hz, sound_channels), sound_rate_hz
+        self._sound, self._rate_hz = SoundTrack(sound, sound_rate_hz, sound_channels), sound_rate_hz
         self._comment, self._subtitles = comment, subtitles or []
         self._files: deque[Future[None]] = deque()
 

@@ -24,7 +24,7 @@ from talkinghead.errors import TalkingHeadError
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 KEY_PREFIX = "talkinghead job "
 """What the comment of a batch's videos begins with; the job's key follows."""
-_PROGRESS_FRAMES = 40
+_PROGRESS_S = 1.0
 _UNWIND_S = 5.0
 """What a worker without a driver has to unwind in. Less than the pool waits before it kills."""
 
@@ -66,8 +66,12 @@ class Worker:
         from talkinghead.offline.provenance import Marks
         from talkinghead.speech.text import Text
 
+        told_s = 0.0
+
         def progress(done: int, total: int | None) -> None:
-            if done % _PROGRESS_FRAMES == 1:
+            nonlocal told_s
+            if time.monotonic() - told_s >= _PROGRESS_S:
+                told_s = time.monotonic()
                 send({"event": "progress", "done": done, "total": total})
 
         options, device = job["options"], job["options"]["device"] or job["device"]

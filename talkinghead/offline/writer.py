@@ -7,33 +7,28 @@ import itertools
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 import av
 import cv2
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from talkinghead.errors import OutputError, TalkingHeadError
+from talkinghead.offline.mux import Seal, SoundTrack, new_container, sealed
 from talkinghead.offline.subtitles import Line, add_subtitles
-from talkinghead.offline.target import FORMATS, PartFile, check_target, output_error
+from talkinghead.offline.target import PartFile, check_target, output_error
 
-_SOUND_BIT_RATE = 160_000
-_OPUS_RATE_HZ = 48_000
 _BT709 = 1
 """Code of BT.709 primaries and transfer (ISO/IEC 23091-2): those of sRGB photos, as browsers and players take them."""
 _QUEUE_S = 0.5
 """Pictures that may wait for the encoder: enough to even out its bursts, little memory."""
 _MOST_THREADS = 4
-
-Seal = Callable[[Path, Path], None]
 
 
 class Mp4Writer:
@@ -47,7 +42,7 @@ class Mp4Writer:
     Args:
         path: target ending in .mp4, .mov or .mkv.
         width, height: of the pictures, px; an odd last column or row is cut off, since 4:2:0 has none.
-        sound: float32 (channels, n) blocks in time with the first picture.
+        sound: float32 (channels, n) blocks in time with the first picture; None: no sound track.
         sound_rate_hz, sound_channels: of those blocks; 1 or 2 channels, at most 48 kHz.
         fps: pictures a second.
         crf, preset: x264's quality (less is better) and effort.
@@ -67,9 +62,9 @@ class Mp4Writer:
         width: int,
         height: int,
         *,
-        sound: Iterator[np.ndarray],
-        sound_rate_hz: int,
-        sound_channels: int,
+        sound: Iterator[np.ndarray] | None,
+        sound_rate_hz: int = 48_000,
+        sound_channels: int = 1,
         fps: int = 40,
         crf: int = 18,
         preset: str = "veryfast",
@@ -83,7 +78,7 @@ class Mp4Writer:
             raise ValueError(f"pictures of {width}×{height} px cannot be encoded")
         self._target = check_target(path)
         self._fps = fps
-        self._sound = SoundFeed(sound, sound_rate_hz, sound_channels)
+        self._sound = None if sound is None else SoundTrack(sound, sound_rate_hz, sound_channels)
         threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads)}
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, round(fps * _QUEUE_S)))
@@ -144,15 +139,8 @@ class Mp4Writer:
         if self._part is None:
             raise OutputError(f"no picture was drawn for {self._target}: give a longer recording")
         if self._seal is not None:
-            self._sealed(self._seal, self._part)
+            self._part = sealed(self._part, self._seal)
         self._part.commit()
-
-    def _sealed(self, seal: Seal, plain: PartFile) -> None:
-        self._part = PartFile(self._target)
-        try:
-            seal(plain.path, self._part.path)
-        finally:
-            plain.discard()
 
     def _raise_error(self) -> None:
         if self._error is None:
@@ -182,29 +170,22 @@ class Mp4Writer:
             yield yuv
 
     def _encode(self, path: Path, pictures: Iterator[np.ndarray]) -> None:
-        muxer = FORMATS[self._target.suffix.lower()]
-        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
-        container = av.open(f"file:{path}", "w", format=muxer, container_options=options)
-        try:
-            if self._comment:
-                container.metadata["comment"] = self._comment
-            video, sound = self._add_video(container), self._sound.add_to(container, self._sound_codec)
+        suffix = self._target.suffix.lower()
+        with new_container(path, suffix, self._comment) as container:
+            video = self._add_video(container)
+            sound = None if self._sound is None else self._sound.add_to(container, self._sound_codec)
             if self._subtitles:
-                add_subtitles(container, self._subtitles, self._target.suffix.lower())
+                add_subtitles(container, self._subtitles, suffix)
             for count, yuv in enumerate(pictures):
                 frame = self._frame(yuv)
                 frame.pts, frame.time_base = count, Fraction(1, self._fps)
                 frame.colorspace, frame.color_range = Colorspace.ITU601, ColorRange.MPEG
                 container.mux(video.encode(frame))
-                self._sound.encode_until(Fraction(count + 1, self._fps), sound, container)
+                if self._sound is not None and sound is not None:
+                    self._sound.encode_until(Fraction(count + 1, self._fps), sound, container)
             if not self._abandoned.is_set():
-                container.mux(video.encode(None))
-                container.mux(sound.encode(None))
-        except BaseException:
-            with contextlib.suppress(OSError, av.FFmpegError):
-                container.close()
-            raise
-        container.close()
+                for stream in (video, *(() if sound is None else (sound,))):
+                    container.mux(stream.encode(None))
 
     def _add_video(self, container: OutputContainer) -> VideoStream:
         return self._tagged(container.add_stream("libx264", rate=self._fps, options=self._x264), "yuv420p")
@@ -217,44 +198,3 @@ class Mp4Writer:
         context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         context.color_primaries, context.color_trc = _BT709, _BT709
         return stream
-
-
-class SoundFeed:
-    """Feeds the sound track from blocks of any length, as far as it is asked to."""
-
-    def __init__(self, blocks: Iterator[np.ndarray], rate_hz: int, channels: int) -> None:
-        self._blocks = blocks
-        self._rate_hz = rate_hz
-        self._channels = channels
-        self._layout = "mono" if channels == 1 else "stereo"
-        self._ready = np.zeros((channels, 0), np.float32)
-        self._written = 0
-
-    def add_to(self, container: OutputContainer, codec: str) -> AudioStream:
-        rate_hz = _OPUS_RATE_HZ if codec == "libopus" else self._rate_hz  # Opus knows few; the encoder resamples
-        stream = cast(AudioStream, container.add_stream(codec, rate=rate_hz, layout=self._layout))
-        if not codec.startswith("pcm"):
-            stream.bit_rate = _SOUND_BIT_RATE
-        return stream
-
-    def encode_until(self, time_s: Fraction, stream: AudioStream, container: OutputContainer) -> None:
-        """Encode and write the sound up to `time_s` from the start; silence once the blocks have ended."""
-        count = round(time_s * self._rate_hz) - self._written
-        pcm = self._take(count)
-        frame = av.AudioFrame.from_ndarray(pcm, format="fltp", layout=self._layout)
-        frame.sample_rate = self._rate_hz
-        frame.pts, frame.time_base = self._written, Fraction(1, self._rate_hz)
-        self._written += count
-        container.mux(stream.encode(frame))
-
-    def _take(self, count: int) -> np.ndarray:
-        """The next `count` samples, (channels, count)."""
-        parts, missing = [], count
-        while missing > 0:
-            if self._ready.shape[1] == 0:
-                block = next(self._blocks, None)
-                self._ready = np.zeros((self._channels, missing), np.float32) if block is None else block
-            parts.append(self._ready[:, :missing])
-            self._ready = self._ready[:, missing:]
-            missing -= parts[-1].shape[1]
-        return np.ascontiguousarray(np.concatenate(parts, axis=1))

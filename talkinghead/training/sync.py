@@ -76,7 +76,8 @@ def offset_ms(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float
                 a, b = (heard[k:], seen[: len(seen) - k]) if k >= 0 else (heard[:k], seen[-k:])
                 pairs.append((a - a.mean(), b - b.mean()))
         if pairs:
-            found.append((float(np.corrcoef(*(np.concatenate(side) for side in zip(*pairs, strict=True)))[0, 1]), k))
+            heard_all, seen_all = (np.concatenate(side) for side in zip(*pairs, strict=True))
+            found.append((float(np.corrcoef(heard_all, seen_all)[0, 1]), k))
     best = int(np.argmax([r for r, _ in found]))
     at = float(found[best][1])
     if 0 < best < len(found) - 1:  # the top of the parabola through three values
@@ -93,7 +94,7 @@ def offsets_ms(reader: Reader, clips: list[Clip]) -> dict[str, float]:
     measured = {who: offset_ms([reader.curves(c) for c in theirs]) for who, theirs in people.items()}
     shared = [who for who, theirs in people.items() if theirs[0].source == "anchors"]
     usual = float(np.median([measured[who][0] for who in shared])) if shared else 0.0
-    out = {}
+    out: dict[str, float] = {}
     for who, theirs in people.items():
         (at, r), sure = measured[who], len(theirs) / (len(theirs) + _DOUBT_CLIPS)
         if theirs[0].source == "anchors":

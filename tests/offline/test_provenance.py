@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import av
@@ -59,6 +63,53 @@ def test_a_changed_video_is_told(tmp_path: Path, photo: Path, sound: Path) -> No
     origin = read_origin(path)
     assert origin is not None and not origin.intact
     assert any("CHANGED" in line for line in verify(path).lines())
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("place", [0.1, 0.6, 0.99])
+def test_a_change_of_a_large_video_is_told(
+    tmp_path: Path, photo: Path, sound: Path, monkeypatch: pytest.MonkeyPatch, place: float
+) -> None:
+    monkeypatch.setattr(provenance, "_HASHED_WHOLE_BYTES", 0)
+    monkeypatch.setattr(provenance, "_BLOCK_KB", 4)
+    path = tmp_path / "out.mp4"
+    dub(photo, sound, path, full=False)
+    origin = read_origin(path)
+    assert origin is not None and origin.intact
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat")
+    data[start + int(place * (len(data) - start))] ^= 1
+    path.write_bytes(data)
+    origin = read_origin(path)
+    assert origin is not None and not origin.intact
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not tell the peak of memory")
+@pytest.mark.usefixtures("library")
+def test_signing_and_reading_take_little_memory(tmp_path: Path, photo: Path, sound: Path) -> None:
+    """A video of 100 MB: its last box is made so long."""
+    path = tmp_path / "out.mp4"
+    dub(photo, sound, path, full=False, marks=Marks(manifest=False))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") - 4
+    assert start + int.from_bytes(data[start : start + 4], "big") == len(data)
+    data[start : start + 4] = (100_000_000).to_bytes(4, "big")
+    path.write_bytes(data)
+    os.truncate(path, start + 100_000_000)
+    script = f"""
+        import sys
+        sys.path[:0] = {sys.path!r}
+        from pathlib import Path
+        from talkinghead.offline.certificate import self_made
+        from talkinghead.offline.provenance import manifest, read_origin, sign
+        Path("signed.mp4").touch()
+        sign(Path("out.mp4"), Path("signed.mp4"), self_made(), manifest("out.mp4"))
+        assert read_origin(Path("signed.mp4")).intact
+        print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=True)
+    assert int(done.stdout) < 140_000
 
 
 def test_after_a_new_encoding_the_watermark_is_left(tmp_path: Path, photo: Path, sound: Path) -> None:

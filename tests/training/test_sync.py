@@ -23,7 +23,7 @@ def test_the_offset_of_curves_is_found(frames: int) -> None:
 
 def test_half_a_frame_is_found_too() -> None:
     fine = curve(3, 800)
-    at_ms, _ = offset_ms([(fine[101:701:2], fine[104:704:2])])  # what is heard lies 3 half frames earlier in the curve: it is late
+    at_ms, _ = offset_ms([(fine[101:701:2], fine[104:704:2])])  # what is heard lies three half frames earlier: it is late
     assert at_ms == pytest.approx(37.5, abs=6)
 
 

@@ -1,13 +1,13 @@
 """What every way of running a network offers, and which way a device means.
 
 `Engine.run` takes and gives arrays of this machine's memory. What is needed again by the next call (a cache, a portrait's
-appearance) can stay where the network runs: `Engine.to_device` and `Engine.run_on_device` give handles, which any call takes in
-place of an array.
+appearance) can stay where the network runs: `Engine.to_device`, `Engine.run_on_device` and `Engine.append` give handles, which
+any call takes in place of an array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -36,6 +36,18 @@ class DeviceArray:
 Tensor: TypeAlias = np.ndarray | DeviceArray
 
 
+class Rows(Protocol):
+    """Numbered rows of one shape, float32, that stay where an engine runs; zero at first. One thread at a time."""
+
+    def take(self, index: np.ndarray) -> DeviceArray:
+        """Copies of the rows of these numbers (n,) int64, as one batch."""
+        ...
+
+    def put(self, index: np.ndarray, rows: Tensor) -> None:
+        """Overwrite the rows of these numbers (n,) int64 by a batch. Of a number that is there twice, any one stays."""
+        ...
+
+
 class Engine(Protocol):
     """A network with named tensors in and out, float32. The first axis of every tensor is the batch, and any batch will do.
 
@@ -51,6 +63,14 @@ class Engine(Protocol):
 
     def to_device(self, array: np.ndarray) -> DeviceArray:
         """The array where the network runs, for several calls."""
+        ...
+
+    def append(self, past: Mapping[str, Tensor], newest: Mapping[str, Tensor]) -> dict[str, DeviceArray]:
+        """Caches (b, ..., n, w) by name, each without its oldest entry and with its newest (b, ..., w), where the network runs."""
+        ...
+
+    def rows(self, count: int, shape: tuple[int, ...]) -> Rows:
+        """Room for so many rows of a shape."""
         ...
 
 

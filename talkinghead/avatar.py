@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from talkinghead.networks import Networks
 from talkinghead.portrait.portrait import Portrait
 from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
+from talkinghead.runtime.batching import SessionEngine, seat
+from talkinghead.runtime.engine import Engine
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
 
@@ -84,13 +86,22 @@ class Avatar:
         other._decoder = self._decoder.twin()
         return other
 
-    def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> Session:
-        """A live session: push sound, take frames. ``full`` gives pictures of the whole photo's size."""
+    def session(
+        self,
+        *,
+        seed: int = 0,
+        controls: Controls | None = None,
+        full: bool = False,
+        observer: Callable[[str, float], None] | None = None,
+    ) -> Session:
+        """A live session: push sound, take frames, `Session.close`. ``full`` gives pictures of the whole photo's size. Where
+        sessions share networks in batches, the observer is told how long this one waited for each ("wait_ms")."""
         face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
         numbers = (self._scales, self._style, self._latent)
-        generator = MotionGenerator(self._motion_engine, *numbers, face=face, controls=controls, seed=seed)
+        speech, motion = (seat(engine, observer) for engine in (self._speech_engine, self._motion_engine))
+        generator = MotionGenerator(motion, *numbers, face=face, controls=controls, seed=seed)
         paster = Paster(self.portrait.image, self.portrait.crop) if full else None
-        return Session(self, SpeechEncoder(self._speech_engine), generator, paster)
+        return Session(self, SpeechEncoder(speech), generator, paster, (speech, motion))
 
     def render(
         self,
@@ -107,8 +118,11 @@ class Avatar:
         """
         session = self.session(seed=seed, controls=controls, full=full)
         rate = SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate
-        for motion in ahead(_motions(session, _blocks(audio), rate), _MOTIONS_AHEAD):
-            yield session.draw(motion)
+        try:
+            for motion in ahead(_motions(session, _blocks(audio), rate), _MOTIONS_AHEAD):
+                yield session.draw(motion)
+        finally:
+            session.close()
 
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest."""
@@ -123,7 +137,16 @@ class Session:
     finds the motion where the last picture was. Only `draw` may be called from another thread.
     """
 
-    def __init__(self, avatar: Avatar, encoder: SpeechEncoder, generator: MotionGenerator, paster: Paster | None) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        encoder: SpeechEncoder,
+        generator: MotionGenerator,
+        paster: Paster | None,
+        engines: tuple[Engine, ...] = (),
+    ) -> None:
+        """engines: what encoder and generator run on."""
+        self._seats = [engine for engine in engines if isinstance(engine, SessionEngine)]
         self._avatar, self._encoder, self._generator, self._paster = avatar, encoder, generator, paster
         self._resampler: soxr.ResampleStream | None = None
         self._rate = SAMPLE_RATE_HZ
@@ -197,6 +220,11 @@ class Session:
         self._speech.clear()
         self._resampler = None
         return due
+
+    def close(self) -> None:
+        """Leave networks that are shared in batches; twice does no harm."""
+        for shared in self._seats:
+            shared.close()
 
     def _hear(self, samples: np.ndarray) -> None:
         sound = np.concatenate([self._partial, samples])

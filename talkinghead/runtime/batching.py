@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
+from traceback import clear_frames
 from typing import TypeAlias
 
 import numpy as np
@@ -93,11 +94,11 @@ class Batcher:
 
     def run_on_device(self, **inputs: Tensor) -> dict[str, DeviceArray]:
         """The same as handles."""
-        return self.ask(inputs).made
+        return self.ask(inputs).take()
 
     def append(self, past: Mapping[str, Tensor], newest: Mapping[str, Tensor]) -> dict[str, DeviceArray]:
         """See `Engine.append`."""
-        return self.ask(paired(past, newest), append=True).made
+        return self.ask(paired(past, newest), append=True).take()
 
     def to_device(self, array: np.ndarray) -> DeviceArray:
         """A copy in a slot, where the network runs."""
@@ -133,34 +134,45 @@ class Batcher:
             pass
 
     def _serve_next(self) -> bool:
-        """One batch; nothing of it is held when this returns. False when there will be no more."""
+        """One batch; nothing of it is held any more when its sessions go on. False when there will be no more."""
         batch = self._queue.next()
-        began_s = monotonic()
+        waiting = [call.done for call in batch]
         try:
             if batch:
-                self._run(batch, began_s)
+                self._run(batch, monotonic())
         finally:
             for call in batch:
-                call.done.set()
-        return bool(batch)
+                call.inputs.clear()
+            for done in waiting:
+                done.set()
+        return bool(waiting)
 
     def _run(self, batch: list[Call], began_s: float) -> None:
         for call in batch:
             call.began_s = began_s
-        try:
-            self._run_together(batch)
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0].error = error  # told to the session that asked
-            else:  # one may be at fault: each by itself
-                for call in batch:
-                    self._run([call], began_s)
-                return
+        if len(batch) == 1:
+            batch[0].error = self._failure(batch)  # told to the session that asked
+        elif self._failure(batch) is not None:  # one may be at fault: each by itself
+            for call in batch:
+                self._run([call], began_s)
+            return
         self.batches += 1
         self._observe("batch_rows", sum(call.rows for call in batch))
         self._observe("batch_ms", 1000 * (monotonic() - began_s))
         for call in batch:
             self._observe("wait_ms", call.wait_ms)
+
+    def _failure(self, batch: list[Call]) -> Exception | None:
+        """Run a batch. What goes wrong is given back; it may be kept for long, and must not hold what the batch held."""
+        try:
+            self._run_together(batch)
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                clear_frames(cause.__traceback__)
+                cause = cause.__cause__ or cause.__context__
+            return error
+        return None
 
     def _run_together(self, batch: list[Call]) -> None:
         first, rows = batch[0], sum(call.rows for call in batch)
@@ -246,8 +258,13 @@ class SessionEngine:
         self.served += 1
         self._times_ms.append(1000 * (monotonic() - call.asked_s))
         self._observe("wait_ms", call.wait_ms)
-        return call.made
+        return call.take()
 
 
 def _untold(name: str, value: float) -> None:
     """For nobody."""
+
+
+def seat(engine: Engine, observer: Observer | None = None) -> Engine:
+    """What one session calls an engine by: a `SessionEngine` where sessions share it in batches, else the engine itself."""
+    return engine.join(observer) if isinstance(engine, Batcher) else engine

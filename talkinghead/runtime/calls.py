@@ -44,6 +44,11 @@ class Call:
         """From asking to the beginning of its batch."""
         return 1000 * (self.began_s - self.asked_s)
 
+    def take(self) -> dict[str, DeviceArray]:
+        """What was made; nobody else has it any more."""
+        made, self.made = self.made, {}
+        return made
+
     def fits(self, other: Call, whole: bool) -> bool:
         """Whether both can be rows of one batch; ``whole``: they must have as many rows, since slots have."""
         if self.append != other.append or self.shapes.keys() != other.shapes.keys() or (whole and self.rows != other.rows):

@@ -16,7 +16,9 @@ import numpy as np
 
 from talkinghead.errors import EngineError
 
-DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+DEVICES = ("auto", "cpu", "cuda", "tensorrt", "openvino")
+GPUS = ("cuda", "tensorrt")
+"""Devices on which the calls of many sessions are worth a batch."""
 
 
 @dataclass(frozen=True)

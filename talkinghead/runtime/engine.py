@@ -68,7 +68,7 @@ class Engine(Protocol):
         ...
 
     def append(self, past: Mapping[str, Tensor], newest: Mapping[str, Tensor]) -> dict[str, DeviceArray]:
-        """Caches (b, ..., n, w) by name, each without its oldest entry and with its newest (b, ..., w), where the network runs."""
+        """Caches (b, ..., n, w) by name, each without its oldest entry and with its newest (b, ..., w)."""
         ...
 
     def rows(self, count: int, shape: tuple[int, ...]) -> Rows:
@@ -87,8 +87,8 @@ def local(tensor: Tensor, place: object) -> Tensor:
 
 
 def choose_device(device: str = "auto") -> str:
-    """cpu, cuda or tensorrt. "auto": CUDA where a runtime finds a GPU, else the CPU (TensorRT only by its name: its plans take
-    minutes to build). EngineError for an unknown name; whether a named device can be used is told by `load_engine`."""
+    """cpu, cuda, tensorrt or openvino. "auto": CUDA where a runtime finds a GPU, else the CPU (TensorRT only by its name: its
+    plans take minutes to build; OpenVINO too: it runs the float files). EngineError for an unknown name; whether a named device can be used is told by `load_engine`."""
     if device not in DEVICES:
         raise EngineError(f"unknown device '{device}': use one of {', '.join(DEVICES)}")
     if device != "auto":
@@ -103,7 +103,8 @@ def load_engine(path: Path, device: str = "cpu", threads: int = 1) -> Engine:
     """The engine of a shipped ONNX file on a device; EngineError for an unknown device or a missing runtime.
 
     cpu: ONNX Runtime with so many threads. cuda: torch with CUDA graphs where it is installed with CUDA, else ONNX Runtime's
-    CUDA provider. tensorrt: its cached plan; where there is none it is built first.
+    CUDA provider. tensorrt: its cached plan; where there is none it is built first. openvino: ONNX Runtime's OpenVINO provider on
+    the CPU.
     """
     chosen = choose_device(device)
     if chosen == "cuda":
@@ -114,7 +115,7 @@ def load_engine(path: Path, device: str = "cpu", threads: int = 1) -> Engine:
         return load_tensorrt(path)
     from talkinghead.runtime.onnx import OnnxEngine
 
-    return OnnxEngine(path, threads)
+    return OnnxEngine(path, threads, openvino=chosen == "openvino")
 
 
 def _cuda_engine(path: Path) -> Engine:

@@ -16,6 +16,7 @@ from talkinghead.runtime.engine import DeviceArray, Tensor, host, local
 from talkinghead.runtime.memory import MemoryEngine
 from talkinghead.runtime.moves import move_model
 
+_OPENVINO = "OpenVINOExecutionProvider"
 _Move: TypeAlias = Callable[[Mapping[str, Tensor]], dict[str, DeviceArray]]
 
 
@@ -40,6 +41,15 @@ def onnx_has_cuda() -> bool:
     return True
 
 
+def _openvino(threads: int) -> list[Any]:
+    if _OPENVINO not in _runtime().get_available_providers():
+        raise EngineError(
+            "ONNX Runtime is installed without OpenVINO: pip uninstall onnxruntime, then "
+            'pip install "talkinghead[openvino]", or use --device cpu'
+        )
+    return [(_OPENVINO, {"device_type": "CPU", "num_of_threads": str(threads), "precision": "FP32"}), "CPUExecutionProvider"]
+
+
 def session(model: Path | bytes, name: str, threads: int = 1, providers: Sequence[Any] = ("CPUExecutionProvider",)) -> Any:
     """An ``InferenceSession`` of a file or its bytes, whose threads do not spin; EngineError when it cannot be loaded."""
     ort = _runtime()
@@ -57,9 +67,10 @@ def session(model: Path | bytes, name: str, threads: int = 1, providers: Sequenc
 class OnnxEngine(MemoryEngine):
     """One ONNX file in a session of its own on the CPU. Threads do not spin: other work shares the cores."""
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1, *, openvino: bool = False) -> None:
+        """openvino: by that provider; EngineError where it is missing."""
         self._name = path.name
-        self._session = session(path, path.name, threads, ["CPUExecutionProvider"])
+        self._session = session(path, path.name, threads, _openvino(threads) if openvino else ["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:

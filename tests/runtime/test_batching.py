@@ -312,7 +312,7 @@ def test_an_old_state_can_be_taken_up_again(shared: Batcher) -> None:
     start = shared.to_device(x(3))
     for _ in range(2):
         assert shared.run(x=x(1), past=start)["later"].tolist() == x(4).tolist()
-    assert shared.run(x=x(1), past=x(5))["y"].tolist() == x(6).tolist()  # arrays and handles are no rows of one batch, but both run
+    assert shared.run(x=x(1), past=x(5))["y"].tolist() == x(6).tolist()  # arrays go with arrays
 
 
 def test_caches_are_appended_to_in_batches_too(adder: Accumulator, shared: Batcher) -> None:

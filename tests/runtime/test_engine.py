@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_importing_touches_no_runtime(module: str) -> None:
 
 def test_devices_by_name(no_gpu: None) -> None:
     assert [choose_device(name) for name in ("cpu", "cuda", "tensorrt")] == ["cpu", "cuda", "tensorrt"]
-    with pytest.raises(EngineError, match="unknown device 'gpu': use one of auto, cpu, cuda, tensorrt"):
+    with pytest.raises(EngineError, match="unknown device 'gpu': use one of auto, cpu, cuda, tensorrt, openvino"):
         choose_device("gpu")
 
 
@@ -115,3 +116,27 @@ def test_onnx_runtime_that_cannot_start_cuda_is_told_instead_of_using_the_cpu() 
     pytest.importorskip("onnx")
     with pytest.raises(EngineError, match="cannot start CUDA.*--device cpu"):
         BoundOnnxEngine(network_path("speech", "speech.onnx", device="cuda"), "cuda")
+
+
+def test_openvino_is_a_provider_of_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[list[object]] = []
+
+    def open_session(model: object, options: object, providers: list[object]) -> SimpleNamespace:
+        opened.append(providers)
+        return SimpleNamespace(get_outputs=lambda: [])
+
+    there = ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+    fake = SimpleNamespace(
+        get_available_providers=lambda: there,
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda key, value: None),
+        InferenceSession=open_session,
+    )
+    monkeypatch.setattr(onnx_runtime, "_runtime", lambda: fake)
+    assert isinstance(load_engine(Path("net.onnx"), "openvino", threads=2), OnnxEngine)
+    ((name, options), rest) = opened[0]  # type: ignore[misc]
+    assert (name, options["num_of_threads"], options["precision"], rest) == (there[0], "2", "FP32", there[1])
+    load_engine(Path("net.onnx"), "cpu")
+    assert opened[1] == ["CPUExecutionProvider"]
+    there.pop(0)
+    with pytest.raises(EngineError, match=r"without OpenVINO: pip uninstall onnxruntime, .*talkinghead\[openvino\].*--device cpu"):
+        load_engine(Path("net.onnx"), "openvino")

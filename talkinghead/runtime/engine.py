@@ -88,7 +88,8 @@ def local(tensor: Tensor, place: object) -> Tensor:
 
 def choose_device(device: str = "auto") -> str:
     """cpu, cuda, tensorrt or openvino. "auto": CUDA where a runtime finds a GPU, else the CPU (TensorRT only by its name: its
-    plans take minutes to build; OpenVINO too: it runs the float files). EngineError for an unknown name; whether a named device can be used is told by `load_engine`."""
+    plans take minutes to build; OpenVINO too: it was slower than the CPU's int8 files). EngineError for an unknown name; whether
+    a named device can be used is told by `load_engine`."""
     if device not in DEVICES:
         raise EngineError(f"unknown device '{device}': use one of {', '.join(DEVICES)}")
     if device != "auto":

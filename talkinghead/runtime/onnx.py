@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -47,7 +48,9 @@ def _openvino(threads: int) -> list[Any]:
             "ONNX Runtime is installed without OpenVINO: pip uninstall onnxruntime, then "
             'pip install "talkinghead[openvino]", or use --device cpu'
         )
-    return [(_OPENVINO, {"device_type": "CPU", "num_of_threads": str(threads), "precision": "FP32"}), "CPUExecutionProvider"]
+    # Without these it takes all cores, whatever num_of_threads says, and half precision where the processor has it.
+    config = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+    return [(_OPENVINO, {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}), "CPUExecutionProvider"]
 
 
 def session(model: Path | bytes, name: str, threads: int = 1, providers: Sequence[Any] = ("CPUExecutionProvider",)) -> Any:
@@ -71,6 +74,8 @@ class OnnxEngine(MemoryEngine):
         """openvino: by that provider; EngineError where it is missing."""
         self._name = path.name
         self._session = session(path, path.name, threads, _openvino(threads) if openvino else ["CPUExecutionProvider"])
+        if openvino and _OPENVINO not in self._session.get_providers():
+            raise EngineError("ONNX Runtime cannot start OpenVINO: install onnxruntime-openvino again, or use --device cpu")
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,9 +124,10 @@ def test_openvino_is_a_provider_of_onnx_runtime(monkeypatch: pytest.MonkeyPatch)
 
     def open_session(model: object, options: object, providers: list[object]) -> SimpleNamespace:
         opened.append(providers)
-        return SimpleNamespace(get_outputs=lambda: [])
+        return SimpleNamespace(get_outputs=lambda: [], get_providers=lambda: started)
 
     there = ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+    started = list(there)
     fake = SimpleNamespace(
         get_available_providers=lambda: there,
         SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda key, value: None),
@@ -134,9 +136,13 @@ def test_openvino_is_a_provider_of_onnx_runtime(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(onnx_runtime, "_runtime", lambda: fake)
     assert isinstance(load_engine(Path("net.onnx"), "openvino", threads=2), OnnxEngine)
     ((name, options), rest) = opened[0]  # type: ignore[misc]
-    assert (name, options["num_of_threads"], options["precision"], rest) == (there[0], "2", "FP32", there[1])
+    config = json.loads(options["load_config"])["CPU"]
+    assert (name, config["INFERENCE_NUM_THREADS"], config["INFERENCE_PRECISION_HINT"], rest) == (there[0], 2, "f32", there[1])
     load_engine(Path("net.onnx"), "cpu")
     assert opened[1] == ["CPUExecutionProvider"]
+    started.pop(0)
+    with pytest.raises(EngineError, match="cannot start OpenVINO.*--device cpu"):
+        load_engine(Path("net.onnx"), "openvino")
     there.pop(0)
-    with pytest.raises(EngineError, match=r"without OpenVINO: pip uninstall onnxruntime, .*talkinghead\[openvino\].*--device cpu"):
+    with pytest.raises(EngineError, match=r"without OpenVINO: pip uninstall .*talkinghead\[openvino\].*--device cpu"):
         load_engine(Path("net.onnx"), "openvino")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,13 @@ pytestmark = needs_networks
 from fake_tensorrt import install  # noqa: E402
 from networks import network  # noqa: E402
 
+from talkinghead.runtime.batching import Batcher  # noqa: E402
 from talkinghead.runtime.engine import Engine  # noqa: E402
 from talkinghead.runtime.onnx import BoundOnnxEngine, OnnxEngine  # noqa: E402
 from talkinghead.runtime.tensorrt import PlanBuilder  # noqa: E402
 from talkinghead.runtime.torch import TorchEngine  # noqa: E402
+from talkinghead.speech.encoder import PAST_SHAPE  # noqa: E402
+from talkinghead.speech.features import FEATURES  # noqa: E402
 
 SPEECH = "speech/speech"
 BACK_ENDS = ("onnx", "bound", "torch", "tensorrt")
@@ -71,6 +75,27 @@ def test_caches_lose_their_oldest_and_gain_their_newest(engine: Engine, shape: t
     for name, handle in made.items():
         assert handle.shape == shape
         assert np.array_equal(handle.numpy(), np.concatenate([past[name][..., 1:, :], newest[name][..., None, :]], -2))
+
+
+def test_streams_in_batches_are_as_alone_and_keep_their_past_there(engine: Engine) -> None:
+    rows = np.random.default_rng(2).random((3, 8, 1, 1, FEATURES), np.float32)
+
+    def stream(own: Engine, sound: np.ndarray) -> np.ndarray:
+        past, made = own.to_device(np.zeros((1, *PAST_SHAPE), np.float32)), []
+        for row in sound:
+            answer = own.run_on_device(rows=row, past=past)
+            past = answer["later"]
+            made.append(answer["features"].numpy())
+        return np.concatenate(made)
+
+    alone = [stream(engine, sound) for sound in rows]
+    batcher = Batcher(engine, stays=("later",), sizes=(1, 2, 4), window_ms=60_000.0)
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(stream, [batcher.join() for _ in rows], rows))
+    assert batcher.batches == 8 and batcher.held == 0
+    batcher.close()
+    for a, b in zip(alone, together, strict=True):
+        assert np.abs(a - b).max() < 1e-4
 
 
 def test_on_tensorrt_caches_go_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

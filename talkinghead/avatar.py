@@ -23,6 +23,8 @@ from talkinghead.portrait.portrait import Portrait
 from talkinghead.render.cutout import CutoutPaster, cut_out
 from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
+from talkinghead.runtime.batching import SessionEngine, seat
+from talkinghead.runtime.engine import Engine
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
 
@@ -97,12 +99,21 @@ class Avatar:
         other._decoder = self._decoder.twin()
         return other
 
-    def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> Session:
-        """A live session: push sound, take frames. ``full`` gives pictures of the whole photo's size."""
+    def session(
+        self,
+        *,
+        seed: int = 0,
+        controls: Controls | None = None,
+        full: bool = False,
+        observer: Callable[[str, float], None] | None = None,
+    ) -> Session:
+        """A live session: push sound, take frames, `Session.close`. ``full`` gives pictures of the whole photo's size. Where
+        sessions share networks in batches, the observer is told how long this one waited for each ("wait_ms")."""
         face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
         numbers = (self._scales, self._style, self._latent)
-        generator = MotionGenerator(self._motion_engine, *numbers, face=face, controls=controls, seed=seed)
-        return Session(self, SpeechEncoder(self._speech_engine), generator, self._paster() if full else None)
+        speech, motion = (seat(engine, observer) for engine in (self._speech_engine, self._motion_engine))
+        generator = MotionGenerator(motion, *numbers, face=face, controls=controls, seed=seed)
+        return Session(self, SpeechEncoder(speech), generator, self._paster() if full else None, (speech, motion))
 
     def _paster(self) -> Paster | CutoutPaster:
         if self._cutout is not None:
@@ -126,9 +137,12 @@ class Avatar:
         """
         session = self.session(seed=seed, controls=controls, full=full)
         rate = SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate
-        for number, motion in enumerate(ahead(_motions(session, _blocks(audio), rate), _MOTIONS_AHEAD)):
-            if wanted is None or wanted(number):
-                yield session.draw(motion)
+        try:
+            for number, motion in enumerate(ahead(_motions(session, _blocks(audio), rate), _MOTIONS_AHEAD)):
+                if wanted is None or wanted(number):
+                    yield session.draw(motion)
+        finally:
+            session.close()
 
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest. Of a
@@ -145,8 +159,15 @@ class Session:
     """
 
     def __init__(
-        self, avatar: Avatar, encoder: SpeechEncoder, generator: MotionGenerator, paster: Paster | CutoutPaster | None
+        self,
+        avatar: Avatar,
+        encoder: SpeechEncoder,
+        generator: MotionGenerator,
+        paster: Paster | CutoutPaster | None,
+        engines: tuple[Engine, ...] = (),
     ) -> None:
+        """engines: what encoder and generator run on."""
+        self._seats = [engine for engine in engines if isinstance(engine, SessionEngine)]
         self._avatar, self._encoder, self._generator, self._paster = avatar, encoder, generator, paster
         self._resampler: soxr.ResampleStream | None = None
         self._rate = SAMPLE_RATE_HZ
@@ -220,6 +241,11 @@ class Session:
         self._speech.clear()
         self._resampler = None
         return due
+
+    def close(self) -> None:
+        """Leave networks that are shared in batches; twice does no harm."""
+        for shared in self._seats:
+            shared.close()
 
     def _hear(self, samples: np.ndarray) -> None:
         sound = np.concatenate([self._partial, samples])

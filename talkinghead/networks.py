@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
 from talkinghead.motion.denoiser import MotionScales
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.style import Style
 from talkinghead.portrait.portrait import FaceReader
 from talkinghead.render.decoder import DecoderEngines
+from talkinghead.runtime.batching import Batcher
 from talkinghead.runtime.engine import Engine, choose_device, load_engine
+from talkinghead.runtime.settings import load_settings
 from talkinghead.runtime.weights import model_path, network_path
+
+BatchObserver: TypeAlias = Callable[[str, str, float], None]
+"""Told (network, name, value) in any thread: see `runtime.batching.Observer`."""
+BATCHED = {"speech/speech": ("later",), "motion/motion": ("new_keys", "new_values"), "decoder/mouth": (), "decoder/eye": ()}
+"""Networks that run in every frame, and which of their outputs stay where they run."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +51,39 @@ class Networks:
             Style.load(model_path("motion", "style.npz")),
             DecoderEngines.load(device) if refine else None,
         )
+
+    def batched(self, observer: BatchObserver | None = None) -> Networks:
+        """The same, run in batches of all who ask at a time (`runtime.batching`). For a GPU: float files only."""
+        mouth_eye = self.decoder and replace(
+            self.decoder,
+            mouth=batcher("decoder/mouth", self.decoder.mouth, observer),
+            eye=batcher("decoder/eye", self.decoder.eye, observer),
+        )
+        speech, motion = batcher("speech/speech", self.speech, observer), batcher("motion/motion", self.motion, observer)
+        return replace(self, speech=speech, motion=motion, decoder=mouth_eye)
+
+    @property
+    def batchers(self) -> tuple[Batcher, ...]:
+        """Those of `batched`."""
+        engines = (self.speech, self.motion, *((self.decoder.mouth, self.decoder.eye) if self.decoder else ()))
+        return tuple(engine for engine in engines if isinstance(engine, Batcher))
+
+    def prepare(self) -> None:
+        """Run batches of every size, when something has run already (seconds, on a GPU)."""
+        for each in self.batchers:
+            each.prepare()
+
+    def close(self) -> None:
+        """End what `batched` began."""
+        for each in self.batchers:
+            each.close()
+
+
+def batcher(network: str, engine: Engine, observer: BatchObserver | None = None) -> Batcher:
+    """One network of `BATCHED`, e.g. motion/motion, for many sessions: batches up to the largest of its plans, filled up to
+    powers of two."""
+    room, name = network.split("/")
+    largest = load_settings(Path(room, f"{name}.onnx")).batch[2]
+    sizes = tuple(2**k for k in range(largest.bit_length()))
+    told = None if observer is None else partial(observer, name)
+    return Batcher(engine, stays=BATCHED[network], most_rows=largest, sizes=sizes, observer=told)

@@ -8,6 +8,8 @@ from talkinghead.motion.denoiser import CACHE_SHAPE, DYNAMICS, FRAME_CONDITIONS,
 from talkinghead.motion.latent import POSE_SIZE, LatentModel
 from talkinghead.motion.lips import HEARD_GAIN
 from talkinghead.motion.rest import LIP_PAIRS, gap_rows
+from talkinghead.runtime.engine import Tensor, host
+from talkinghead.runtime.memory import MemoryEngine
 from talkinghead.speech.encoder import CURVES, NECK, PAST_SHAPE, SPEECH_FEATURES, EncodedSpeech
 from talkinghead.speech.features import BANDS, SUB_FRAMES
 
@@ -15,14 +17,14 @@ POSE_STEP, DYNAMICS_STEP = 0.01, 0.1
 """Units of change of `scales`."""
 
 
-class FakeSpeech:
+class FakeSpeech(MemoryEngine):
     """Feature 0 is the loudness of the row, feature 1 leaks over the rows before, the others tell which row it is."""
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        rows, past = inputs["rows"], inputs["past"].copy()
+    def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
+        rows, past = host(inputs["rows"]), host(inputs["past"]).copy()
         assert rows.dtype == past.dtype == np.float32
         assert past.shape == (len(rows), *PAST_SHAPE)
         self.calls += 1
@@ -37,22 +39,22 @@ class FakeSpeech:
         return {"features": features, "later": past}
 
 
-class FakeMotion:
+class FakeMotion(MemoryEngine):
     """Opens the lips by feature 0 of each frame; everything else leaks to rest, and carries its share of the noise."""
 
     def __init__(self, latent: LatentModel, wild: float = 0.5) -> None:
         """wild: share of the noise that it takes for motion."""
         self.open, self._wild = opener(latent), wild
 
-    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        change, last = inputs["change"].reshape(-1, HOP_FRAMES, STATE), inputs["last"]
-        told = inputs["conditions"][:, : HOP_FRAMES * FRAME_CONDITIONS].reshape(len(change), HOP_FRAMES, -1)
+    def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
+        change, last = host(inputs["change"]).reshape(-1, HOP_FRAMES, STATE), host(inputs["last"])
+        told = host(inputs["conditions"])[:, : HOP_FRAMES * FRAME_CONDITIONS].reshape(len(change), HOP_FRAMES, -1)
         wanted = np.zeros((len(change), HOP_FRAMES, STATE))
         for k in range(HOP_FRAMES):  # lips at once, the rest slowly
             wanted[:, k, :POSE_SIZE] = -0.02 * (k + 1) * last[:, :POSE_SIZE]
             wanted[:, k, POSE_SIZE:] = told[:, k, :1] * self.open - last[:, POSE_SIZE:]
         wanted = wanted / UNIT
-        noise = change - (1 - inputs["t"][..., None]) * wanted
+        noise = change - (1 - host(inputs["t"])[..., None]) * wanted
         made = wanted + self._wild * noise
         own = np.zeros((len(change), *CACHE_SHAPE[:2], CACHE_SHAPE[3]), np.float32)
         return {"made": made.reshape(-1, HOP_SIZE).astype(np.float32), "new_keys": own, "new_values": own}

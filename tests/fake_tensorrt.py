@@ -18,12 +18,12 @@ MARK = b"fake plan "
 class FakeCuda(ModuleType):
     """``cuda.bindings.runtime``."""
 
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
+    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2, cudaMemcpyDeviceToDevice=3)
     cudaDeviceAttr = SimpleNamespace(cudaDevAttrComputeCapabilityMajor=75, cudaDevAttrComputeCapabilityMinor=76)
 
     def __init__(self) -> None:
         super().__init__("cuda.bindings.runtime")
-        self.devices, self.capability, self.uploads = 1, {75: 9, 76: 0}, 0
+        self.devices, self.capability, self.uploads, self.downloads = 1, {75: 9, 76: 0}, 0, 0
         self.memory: dict[int, Any] = {}
 
     def cudaGetDeviceCount(self) -> tuple[int, int]:
@@ -49,10 +49,25 @@ class FakeCuda(ModuleType):
         return (0,)
 
     def cudaMemcpyAsync(self, to: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:
-        assert (to if kind == 1 else source) in self.memory
+        assert kind == 3 or (to if kind == 1 else source) in self.memory
         self.uploads += kind == 1
+        self.downloads += kind == 2
+        if kind == 3:
+            self._check(to, size), self._check(source, size)
         ctypes.memmove(to, source, size)
         return (0,)
+
+    def cudaMemcpy2DAsync(
+        self, to: int, to_pitch: int, source: int, pitch: int, width: int, height: int, kind: int, stream: int
+    ) -> tuple[int]:
+        assert kind == 3 and width <= min(pitch, to_pitch)
+        for k in range(height):
+            self.cudaMemcpyAsync(to + k * to_pitch, source + k * pitch, width, kind, stream)
+        return (0,)
+
+    def _check(self, place: int, size: int) -> None:
+        """That these bytes lie in one piece of memory."""
+        assert any(start <= place and place + size <= start + len(room) for start, room in self.memory.items())
 
 
 class FakeTensorRT(ModuleType):

@@ -18,6 +18,7 @@ from fake_sounddevice import SoundSystem
 from talkinghead.doctor import Finding, base, calls, examine, machine
 from talkinghead.errors import DeviceError, VoiceError
 from talkinghead.live.camera import Camera
+from talkinghead.runtime import nvidia
 from talkinghead.speech.voice import Voice
 
 
@@ -172,15 +173,15 @@ def test_window_camera_and_voice(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("output", "code", "providers", "good", "words"),
     [
-        ("NVIDIA H100, 550.1, 81559 MiB\n", 0, ["CUDAExecutionProvider"], True, "H100, 550.1, 81559 MiB; onnxruntime has CUDA"),
-        ("NVIDIA H100, 550.1, 81559 MiB\n", 0, ["CPUExecutionProvider"], False, "has no CUDA"),
-        ("driver mismatch", 9, [], False, "nvidia-smi fails: driver mismatch"),
+        ("NVIDIA H100, 550.1, 81559\n", 0, ["CUDAExecutionProvider"], True, "H100, 550.1, 81559 MiB; onnxruntime has CUDA"),
+        ("NVIDIA H100, 550.1, 81559\n", 0, ["CPUExecutionProvider"], False, "has no CUDA"),
+        ("driver mismatch", 9, [], False, "nvidia-smi fails, driver mismatch"),
     ],
 )
 def test_gpu(monkeypatch: pytest.MonkeyPatch, output: str, code: int, providers: list[str], good: bool, words: str) -> None:
     done = subprocess.CompletedProcess([], code, output, "")
-    monkeypatch.setattr(machine.shutil, "which", lambda name: "nvidia-smi")
-    monkeypatch.setattr(machine.subprocess, "run", lambda *arguments, **options: done)
+    monkeypatch.setattr(nvidia.shutil, "which", lambda name: "nvidia-smi")
+    monkeypatch.setattr(nvidia.subprocess, "run", lambda *arguments, **options: done)
     monkeypatch.setattr(machine, "_providers", lambda: providers)
     finding = machine._gpu()
     assert (finding.good, finding.failed) == (good, False)

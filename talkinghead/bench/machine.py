@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import shutil
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from talkinghead import __version__
 from talkinghead.cores import usable_cores
+from talkinghead.errors import EngineError
+from talkinghead.runtime.nvidia import ask_gpus
 from talkinghead.runtime.weights import models_folder
 
-_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "torch", "tensorrt", "tensorrt-rtx-cu13", "opencv-python-headless", "av")
-_TIMEOUT_S = 10.0
+_PACKAGES = (
+    "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "torch", "tensorrt", "tensorrt-rtx-cu13",
+    "opencv-python-headless", "av",
+)  # fmt: skip
 
 
 def machine() -> dict[str, str]:
@@ -55,12 +57,7 @@ def _processor() -> str:
 
 
 def _gpu() -> str | None:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    asked = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
-        ended = subprocess.run(asked, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
+        return "; ".join(", ".join(card) for card in ask_gpus("name", "driver_version")) or None
+    except EngineError:
         return None
-    return "; ".join(ended.stdout.split("\n")).strip("; ") or None

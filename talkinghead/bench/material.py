@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Material:
         latent = LatentModel.load(model_path("latent", "latent.npz"))
         sound = np.concatenate(list(itertools.islice(SpeechFile(audio).blocks(), 10 * _LONGEST_S + 1)))
         return cls(FaceReader(latent).read(photo), sound[: _LONGEST_S * SAMPLE_RATE_HZ], latent)
+
+    @property
+    def digest(self) -> str:
+        """A short hash over the photo's face and the sound."""
+        return hashlib.sha256(self.portrait.face.tobytes() + self.sound.tobytes()).hexdigest()[:12]
 
     def avatar(self, device: str) -> Avatar:
         """The portrait with its networks on a device."""

@@ -56,7 +56,8 @@ def clocked_ms(call: Callable[[], object], rounds: int, warm_up: int = 3) -> lis
 
 @dataclass(frozen=True)
 class Report:
-    """A run. bench: latency, throughput or quality; device: of the networks; machine, versions: by name; weights: a hash."""
+    """A run. bench: latency, throughput or quality; device: of the networks; machine, versions: by name; weights, material (photo
+    and sound): a hash."""
 
     bench: str
     device: str
@@ -65,6 +66,7 @@ class Report:
     versions: dict[str, str]
     weights: str
     figures: tuple[Figure, ...] = field(default=())
+    material: str = ""
 
     def table(self) -> str:
         """Markdown: figures, where they come from, and what others published."""
@@ -74,6 +76,7 @@ class Report:
             lines.append(f"| {f.name} | " + " | ".join(cells) + " |")
         lines += ["", "machine: " + ", ".join(f"{k} {v}" for k, v in self.machine.items())]
         lines += ["versions: " + ", ".join(f"{k} {v}" for k, v in self.versions.items()) + f"; weights {self.weights}"]
+        lines += [f"photo and sound {self.material}, seed {self.seed}"]
         lines += ["published by others: " + "; ".join(f"{who}: {what}, {where}" for who, what, where in ANCHORS)]
         return "\n".join(lines)
 
@@ -111,9 +114,11 @@ def compared(before: Report, after: Report) -> str:
         if name in old and name in new and old[name].p50:
             percent = 100 * (new[name].p50 / old[name].p50 - 1)
             word = "" if abs(percent) < 0.05 else (" better" if (percent < 0) == (new[name].better == "less") else " worse")
+            if word and abs(new[name].p50 - old[name].p50) < max(side[name].spread or 0.0 for side in (old, new)):
+                word = ", within the spread"
             change = f"{percent:+.1f} %{word}"
         lines.append(f"| {name} | {cells[0]} | {cells[1]} | {change} |")
-    for what in ("device", "weights", "machine", "versions"):
+    for what in ("device", "seed", "material", "weights", "machine", "versions"):
         if getattr(before, what) != getattr(after, what):
             lines.append(f"not the same {what}: {getattr(before, what)} and {getattr(after, what)}")
     return "\n".join(lines)

@@ -35,8 +35,8 @@ def run_bench(
     if name == "latency":
         figures = latency(material, device, Rounds(3, _QUICK) if quick else None, seed, say)
     elif name == "throughput":
-        few = {"sessions": (1, 2), "rounds": _QUICK, "whole": 1} if quick else {}
+        few = {"sessions": (1, 2), "rounds": _QUICK, "seconds": 0.2, "whole": 1} if quick else {}
         figures = throughput(device, material, seed=seed, say=say, **few)  # type: ignore[arg-type]
     else:
         figures = quality(material, device, _QUICK if quick else 60, seed, say)
-    return Report(name, device, seed, machine(), versions(), weights_hash(), figures)
+    return Report(name, device, seed, machine(), versions(), weights_hash(), figures, material.digest)

@@ -1,4 +1,4 @@
-"""Frames a second of the networks of many sessions run as one batch, and of the whole pipeline for one.
+"""Frames a second of the networks of many sessions, as one batch and from sessions at once, and of the whole pipeline for one.
 
 A frame of a session takes one row of speech, its share of a hop of motion (evaluations of two rows), one mouth and two eyes. What
 sessions carry (caches, appearances) lies on the device. Warp, composite and encoding are not in the networks' figures.
@@ -35,18 +35,20 @@ def throughput(
     material: Material | None = None,
     sessions: tuple[int, ...] | None = None,
     rounds: int = 20,
+    seconds: float = 2.0,
     whole: int = 5,
     seed: int = 0,
     say: Say = say_nothing,
 ) -> tuple[Figure, ...]:
-    """Figures for each count of sessions; with ``material`` those of the whole pipeline too, over so many recordings."""
+    """Figures for each count of sessions, of a batch over so many rounds and of sessions at once for so many seconds; with
+    ``material`` those of the whole pipeline too, over so many recordings."""
     engines = {name: shipped(name, device) for name in NETWORKS}
     made: list[Figure] = []
     counts = sessions or SESSIONS["cpu" if device == "cpu" else "gpu"]
     for count in counts:
         say(f"{count} sessions")
         made += _of(engines, count, rounds, seed)
-    made += shared(device, max(counts), rounds, seed)
+        made += shared(engines, device, count, seconds, seed)
     if material is not None:
         say("whole pipeline")
         rates = [_whole(material, device, seed) for _ in range(whole)]

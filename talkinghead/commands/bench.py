@@ -14,7 +14,7 @@ def bench_command(
     name: Annotated[_Name | None, typer.Argument(metavar="latency|throughput|quality")] = None,
     photo: Annotated[Path | None, typer.Option(readable=False, help="Portrait. Default: the example of a checkout.")] = None,
     audio: Annotated[Path | None, typer.Option(readable=False, help="Voice. Default: the example of a checkout.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt or openvino.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of motion and random inputs.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Few rounds, to see that it runs.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", readable=False, metavar="FILE", help="Write figures too.")] = None,

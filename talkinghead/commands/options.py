@@ -14,7 +14,7 @@ Gaze = Annotated[str, typer.Option(metavar="X,Y", help="Where to look: degrees r
 Distance = Annotated[float, typer.Option(min=0.5, max=2.0, help="Distance of the head; 1 is the photo's.")]
 Emotion = Annotated[str, typer.Option(metavar="NAME[:STRENGTH]", help="Colour of the expression.")]
 PoseScale = Annotated[float, typer.Option(min=0.0, max=3.0, help="Amount of head motion; 0 is none.")]
-DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")]
+DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt or openvino.")]
 
 
 def parse_controls(gaze: str, distance: float, emotion: str, pose_scale: float) -> Controls:

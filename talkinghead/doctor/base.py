@@ -14,7 +14,7 @@ from talkinghead.errors import EngineError
 from talkinghead.runtime.weights import models_folder
 
 _NEEDED = ("numpy", "opencv-python-headless", "av", "soxr", "typer", "rich")
-_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
 _ENCODERS = ("libx264", "aac")
 
 

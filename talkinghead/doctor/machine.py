@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from importlib import import_module
 
 from talkinghead.doctor.finding import Finding, installed
-from talkinghead.errors import DeviceError, VoiceError
-
-_NVIDIA = ("--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-_TIMEOUT_S = 20.0
+from talkinghead.errors import DeviceError, EngineError, VoiceError
+from talkinghead.runtime.nvidia import ask_gpus
 
 
 def machine_findings() -> list[Finding]:
@@ -74,19 +71,13 @@ def _provenance() -> Finding:
 
 def _gpu() -> Finding:
     """A GPU is no need: the networks run on the CPU."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return Finding("gpu", "none found", False, "not needed; an NVIDIA GPU needs its driver", optional=True)
     try:
-        done = subprocess.run([program, *_NVIDIA], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(
-            "gpu", f"nvidia-smi does not answer ({type(error).__name__})", False, "install the driver again", optional=True
-        )
-    cards = "; ".join(line.strip() for line in done.stdout.splitlines() if line.strip())
-    if done.returncode or not cards:
-        said = " ".join((done.stdout + done.stderr).split())[:200]
-        return Finding("gpu", f"nvidia-smi fails: {said}", False, "install the driver again", optional=True)
+        found = ask_gpus("name", "driver_version", "memory.total")
+    except EngineError as error:
+        return _failed("gpu", error, optional=True)
+    if not found:
+        return Finding("gpu", "none found", False, "not needed; an NVIDIA GPU needs its driver", optional=True)
+    cards = "; ".join(f"{name}, {driver}, {memory} MiB" for name, driver, memory in found)
     if "CUDAExecutionProvider" in _providers():
         return Finding("gpu", f"{cards}; onnxruntime has CUDA")
     fix = 'pip uninstall onnxruntime, then pip install "talkinghead[gpu]"; not needed on the CPU'

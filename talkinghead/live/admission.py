@@ -82,6 +82,7 @@ def measure(avatar: Avatar, encoder: VideoEncoder) -> SessionCost:
                 image = session.draw(motions[0]).image
             with encoded.lap():
                 _encode(encoder, image, count * _HOP)
+    session.close()
     return SessionCost(hops.usual_ms, drawn.usual_ms, encoded.usual_ms)
 
 

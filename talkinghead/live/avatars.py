@@ -11,18 +11,21 @@ from talkinghead.avatar import Avatar
 from talkinghead.constants import FACE_HEIGHT_PX, SIZE_PX
 from talkinghead.live.uploads import MAX_PORTRAIT_PIXELS
 from talkinghead.motion.latent import LatentModel
-from talkinghead.networks import Networks
+from talkinghead.networks import BatchObserver, Networks
 from talkinghead.offline.watermark import Watermarker
 from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.load import load_photo_bytes
 from talkinghead.portrait.portrait import Portrait
+from talkinghead.runtime.engine import GPUS, choose_device
 
 
 class AvatarSource:
     """Opens avatars of photos that are sent, and of the server's own portrait, which is read once. One thread at a time."""
 
-    def __init__(self, photo: Path | None, device: str = "cpu") -> None:
-        self._photo, self._networks = photo, Networks.load(device)
+    def __init__(self, photo: Path | None, device: str = "cpu", observer: BatchObserver | None = None) -> None:
+        """On a GPU all sessions share batches, of which the observer is told."""
+        networks, self._photo = Networks.load(device), photo
+        self._networks = networks.batched(observer) if choose_device(device) in GPUS else networks
         self._own: Avatar | None = None
         self._own_digest = b""
 
@@ -45,6 +48,14 @@ class AvatarSource:
     def sample(self) -> Avatar:
         """An avatar to warm up with: of the server's own portrait, else of the mean face on grey, which costs as much to draw."""
         return self._own.twin() if self._own is not None else self._avatar(mean_portrait(self._networks.latent))
+
+    def prepare(self) -> None:
+        """After a first picture: make all that a number of sessions needs, so that none waits for it later."""
+        self._networks.prepare()
+
+    def close(self) -> None:
+        """No further avatar can be drawn."""
+        self._networks.close()
 
     def _avatar(self, portrait: Portrait) -> Avatar:
         return MarkedAvatar(portrait, self._networks)

@@ -13,6 +13,9 @@ its picture; encoding, with the wait for the sound's lead; packets; total: from 
 DROPS = ("video", "outlet", "skipped")
 """Pictures too late to be drawn or encoded, frames that a consumer was too slow for, frames that a stall swallowed."""
 REFUSALS = ("full", "overload", "closing")
+BATCHED = ("speech", "motion", "mouth", "eye")
+"""Networks that sessions share on a GPU, see `networks.BATCHED`."""
+_BUCKETS_ROWS = tuple(2**k for k in range(10))
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.17, 0.2, 0.25, 0.5, 1.0)
 
 
@@ -37,6 +40,7 @@ class Metrics:
         told = "Sound that waits to be spoken, of all sessions."
         self._queued = Gauge("talkinghead_queued_seconds", told, registry=kept)
         self._by_name = self._reporters()
+        self._by_batch = self._batch_reporters()
 
     def _reporters(self) -> dict[str, Callable[[float], None]]:
         """What to do with each name. Labels are made now, so that every series is there, with 0, from the start."""
@@ -57,6 +61,24 @@ class Metrics:
         report = self._by_name.get(name)
         if report is not None:
             report(value)
+
+    def _batch_reporters(self) -> dict[tuple[str, str], Callable[[float], None]]:
+        told, kept = "Rows of a batch, all sessions together (on a GPU; motion and eyes have two a session).", self.registry
+        rows = Histogram("talkinghead_batch_rows", told, ["network"], buckets=_BUCKETS_ROWS, registry=kept)
+        told = "Time of a batch."
+        took = Histogram("talkinghead_batch_seconds", told, ["network"], buckets=_BUCKETS_S, registry=kept)
+        told = "From a session's call to the beginning of its batch."
+        waited = Histogram("talkinghead_batch_wait_seconds", told, ["network"], buckets=_BUCKETS_S, registry=kept)
+        found: dict[tuple[str, str], Callable[[float], None]] = {}
+        for network in BATCHED:
+            found[network, "batch_rows"] = rows.labels(network).observe
+            found[network, "batch_ms"] = _in_seconds(took.labels(network).observe)
+            found[network, "wait_ms"] = _in_seconds(waited.labels(network).observe)
+        return found
+
+    def observe_batch(self, network: str, name: str, value: float) -> None:
+        """A batch of one of `BATCHED` ran: "batch_rows", "batch_ms"; "wait_ms" of each call in it."""
+        self._by_batch[network, name](value)
 
     def watch(self, running: Callable[[], float], capacity: Callable[[], float], queued_s: Callable[[], float]) -> None:
         """Where to look for what is asked only when the figures are read."""

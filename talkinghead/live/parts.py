@@ -14,6 +14,7 @@ from talkinghead.errors import VoiceError
 if TYPE_CHECKING:
     from talkinghead.live.avatars import AvatarSource
     from talkinghead.live.server import ServeOptions
+    from talkinghead.networks import BatchObserver
 
 log = logging.getLogger("talkinghead.live")
 
@@ -55,22 +56,24 @@ Say = Callable[[str, str], tuple[Iterator[np.ndarray], int]]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a server runs on. ``warm_up`` loads and runs everything once and returns how many sessions this machine holds."""
+    """What a server runs on. ``warm_up`` loads and runs everything once and returns how many sessions this machine holds;
+    ``close`` comes after the last session."""
 
     open_session: OpenSession
     make_peer: MakePeer
     warm_up: Callable[[], int]
     say: Say | None = None
+    close: Callable[[], None] = lambda: None
 
 
-def real_parts(options: ServeOptions) -> Parts:
-    """The engine, WebRTC and the voice. Nothing is loaded before ``warm_up``."""
+def real_parts(options: ServeOptions, observer: BatchObserver) -> Parts:
+    """The engine, WebRTC and the voice. The observer is told of batches, on a GPU."""
     from talkinghead.live.avatars import AvatarSource
     from talkinghead.live.codecs import AUDIO_CLOCK_HZ, PACKET_SAMPLES
     from talkinghead.live.peer import Peer
     from talkinghead.live.session import LiveSession
 
-    source = AvatarSource(options.portrait, options.device)
+    source = AvatarSource(options.portrait, options.device, observer)
 
     def open_session(photo: bytes | None, observer: Observer) -> tuple[SessionLike, tuple[str, ...]]:
         avatar = source.open(photo)
@@ -83,7 +86,7 @@ def real_parts(options: ServeOptions) -> Parts:
         rate_bps = options.bitrate_bps
         return Peer(session, options.ice, codec=options.codec, bitrate_bps=rate_bps, on_closed=gone, observer=told)
 
-    return Parts(open_session, make_peer, lambda: _warm_up(source, options), _speech())
+    return Parts(open_session, make_peer, lambda: _warm_up(source, options), _speech(), source.close)
 
 
 def _warm_up(source: AvatarSource, options: ServeOptions) -> int:
@@ -93,6 +96,7 @@ def _warm_up(source: AvatarSource, options: ServeOptions) -> int:
     source.load()
     encoder = (Vp8Encoder if options.codec == "vp8" else H264Encoder)(VideoSettings(options.bitrate_bps))
     cost, cores = measure(source.sample(), encoder), available_cores()
+    source.prepare()
     held = sessions_held(cost, cores)
     figures = f"{cost.hop_ms:.1f} ms a hop, {cost.draw_ms:.1f} ms to draw, {cost.encode_ms:.1f} ms to encode a picture"
     log.info("a call costs %.2f of %.1f cores (%s): room for %d", cost.cores(), cores, figures, held)

@@ -59,7 +59,7 @@ class ServeOptions:
 def make_app(options: ServeOptions, parts: Parts | None = None) -> web.Application:
     """The application; it warms up when it is started, before a request is taken. ``parts`` replaces the real engine."""
     metrics = Metrics()
-    parts = parts or real_parts(options)
+    parts = parts or real_parts(options, metrics.observe_batch)
     store = SessionStore(parts.open_session, parts.make_peer, expire_s=options.expire_s, observer=metrics.observe)
     metrics.watch(lambda: len(store), lambda: store.capacity, lambda: store.queued_s)
     door = Door(options.allow_origins, options.host)
@@ -74,6 +74,7 @@ def make_app(options: ServeOptions, parts: Parts | None = None) -> web.Applicati
         held = await asyncio.get_running_loop().run_in_executor(None, parts.warm_up)
         store.capacity = held if options.max_sessions is None else options.max_sessions
         yield
+        await asyncio.get_running_loop().run_in_executor(None, parts.close)
 
     async def closing(app: web.Application) -> None:  # before requests that still run are waited for
         await store.close_all()

@@ -40,11 +40,12 @@ class LiveSession:
     ) -> None:
         """observer is told (name, value), mostly in the worker's thread, and must be quick: "features_ms" (a frame's),
         "motion_ms" (a hop's), "draw_ms", "late_ms" (a frame's, after it was due), "latency_ms" (its last sample's push to its
-        picture); "drop_video" (too late to be drawn), "drop_outlet" (a consumer was too slow), "drop_skipped" (frame numbers,
-        after a gap of over a second), and "drop_sound", seconds."""
+        picture), "wait_ms" (of a call for its batch, where sessions share networks); "drop_video" (too late to be drawn),
+        "drop_outlet" (a consumer was too slow), "drop_skipped" (frame numbers, after a gap of over a second), and "drop_sound",
+        seconds."""
         self._controls = copy.copy(controls or Controls())
-        self._session: Any = avatar.session(seed=seed, controls=copy.copy(self._controls))
         self._accounts = Accounts(time.monotonic, observer)
+        self._session: Any = avatar.session(seed=seed, controls=copy.copy(self._controls), observer=self._accounts.time)
         self._sound = SoundQueue(time.monotonic, self._accounts)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -216,7 +217,8 @@ class LiveSession:
     def _end(self) -> None:
         with self._lock:
             self._closing = True
-            outlets = self._outlets
+            outlets, session, self._session = self._outlets, self._session, None
         for outlet in outlets:
             outlet.close()
-        self._session = None
+        if session is not None:
+            session.close()

@@ -16,7 +16,7 @@ from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.errors import EngineError
 from talkinghead.motion.controls import EMOTIONS
 from talkinghead.motion.latent import POSE_SIZE
-from talkinghead.runtime.engine import Engine
+from talkinghead.runtime.engine import DeviceArray, Engine
 from talkinghead.speech.encoder import SPEECH_FEATURES
 
 HOP_FRAMES = 2
@@ -116,7 +116,7 @@ def homeward(frames: np.ndarray, scales: MotionScales) -> tuple[np.ndarray, np.n
 
 
 class Denoiser:
-    """Motion hop by hop; all state in the fields."""
+    """Motion hop by hop; all state in the fields. The network's past stays where the network runs."""
 
     def __init__(self, engine: Engine, scales: MotionScales) -> None:
         """engine runs ``motion.onnx``: `nets.motion.MotionNet.step`."""
@@ -128,7 +128,8 @@ class Denoiser:
 
     def reset(self) -> None:
         """As before the first frame: the face at rest, no past."""
-        self._keys = self._values = np.zeros((self._rows, *CACHE_SHAPE), np.float32)
+        empty = self._engine.to_device(np.zeros((self._rows, *CACHE_SHAPE), np.float32))
+        self._past: dict[str, DeviceArray] = {"keys": empty, "values": empty}
         self._unseen = np.ones(WINDOW, np.float32)
         self.last = np.zeros(STATE, np.float32)
 
@@ -138,27 +139,23 @@ class Denoiser:
         both = np.stack([conditions, without][: self._rows])
         change = (noise @ self._scales.noise.T).astype(np.float32).ravel()
         for level, lower in zip(LEVELS, (*LEVELS[1:], 0.0), strict=True):
-            made = self._run(change, level, both)["made"]
+            made = self._run(change, level, both)["made"].numpy()
             clean = made[0] + self._guidance * (made[0] - made[1]) if len(made) > 1 else made[0]
             change = clean + lower / level * (change - clean)
         own = self._run(change, 0.0, both)
-        self._keys, self._values = (
-            np.concatenate([cache[:, :, :, 1:], own[name][:, :, :, None]], 3)
-            for cache, name in ((self._keys, "new_keys"), (self._values, "new_values"))
-        )
+        self._past = self._engine.append(self._past, {"keys": own["new_keys"], "values": own["new_values"]})
         self._unseen = np.append(self._unseen[1:], np.float32(0))
         frames = self.last + (change * self._unit).reshape(HOP_FRAMES, STATE)
         frames, self.last = homeward(frames, self._scales)
         return frames
 
-    def _run(self, change: np.ndarray, level: float, conditions: np.ndarray) -> dict[str, np.ndarray]:
+    def _run(self, change: np.ndarray, level: float, conditions: np.ndarray) -> dict[str, DeviceArray]:
         count = len(conditions)
-        return self._engine.run(
+        return self._engine.run_on_device(
             change=np.repeat(change[None], count, 0),
             t=np.full((count, 1), level, np.float32),
             last=np.repeat((self.last / self._scales.state)[None], count, 0),
             conditions=conditions,
-            keys=self._keys,
-            values=self._values,
+            **self._past,
             unseen=np.repeat(self._unseen[None], count, 0),
         )

@@ -66,6 +66,26 @@ class Cuda:
         self.wait()
         return values
 
+    def copy_rows(self, to: GpuArray, to_row: int, source: GpuArray, row: int, count: int) -> None:
+        """So many rows of one array over those of another, on the GPU."""
+        size = int(np.prod(source.shape[1:])) * _FLOAT_BYTES
+        kind = self._api.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        places = to.pointer + to_row * size, source.pointer + row * size
+        self.call("cudaMemcpyAsync", *places, count * size, kind, self.stream)
+
+    def append(self, past: GpuArray, newest: GpuArray) -> GpuArray:
+        """A cache (b, ..., n, w) without its oldest entry and with its newest (b, ..., w)."""
+        made, kind = self.empty(past.shape), self._api.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        *caches, entries, _ = past.shape
+        entry = past.shape[-1] * _FLOAT_BYTES
+        whole, kept = entries * entry, (entries - 1) * entry
+        for to, source, pitch, width in (
+            (made.pointer, past.pointer + entry, whole, kept),
+            (made.pointer + kept, newest.pointer, entry, entry),
+        ):
+            self.call("cudaMemcpy2DAsync", to, whole, source, pitch, width, int(np.prod(caches)), kind, self.stream)
+        return made
+
     def wait(self) -> None:
         """Until all work of the stream is done."""
         self.call("cudaStreamSynchronize", self.stream)

@@ -1,13 +1,13 @@
 """What every way of running a network offers, and which way a device means.
 
 `Engine.run` takes and gives arrays of this machine's memory. What is needed again by the next call (a cache, a portrait's
-appearance) can stay where the network runs: `Engine.to_device` and `Engine.run_on_device` give handles, which any call takes in
-place of an array.
+appearance) can stay where the network runs: `Engine.to_device`, `Engine.run_on_device` and `Engine.append` give handles, which
+any call takes in place of an array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -16,7 +16,9 @@ import numpy as np
 
 from talkinghead.errors import EngineError
 
-DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+DEVICES = ("auto", "cpu", "cuda", "tensorrt", "openvino")
+GPUS = ("cuda", "tensorrt")
+"""Devices on which the calls of many sessions are worth a batch."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,18 @@ class DeviceArray:
 Tensor: TypeAlias = np.ndarray | DeviceArray
 
 
+class Rows(Protocol):
+    """Numbered rows of one shape, float32, that stay where an engine runs; zero at first. One thread at a time."""
+
+    def take(self, index: np.ndarray) -> DeviceArray:
+        """Copies of the rows of these numbers (n,) int64, as one batch."""
+        ...
+
+    def put(self, index: np.ndarray, rows: Tensor) -> None:
+        """Overwrite the rows of these numbers (n,) int64 by a batch. Of a number that is there twice, any one stays."""
+        ...
+
+
 class Engine(Protocol):
     """A network with named tensors in and out, float32. The first axis of every tensor is the batch, and any batch will do.
 
@@ -53,6 +67,14 @@ class Engine(Protocol):
         """The array where the network runs, for several calls."""
         ...
 
+    def append(self, past: Mapping[str, Tensor], newest: Mapping[str, Tensor]) -> dict[str, DeviceArray]:
+        """Caches (b, ..., n, w) by name, each without its oldest entry and with its newest (b, ..., w)."""
+        ...
+
+    def rows(self, count: int, shape: tuple[int, ...]) -> Rows:
+        """Room for so many rows of a shape."""
+        ...
+
 
 def host(tensor: Tensor) -> np.ndarray:
     """An array of this machine's memory."""
@@ -65,8 +87,9 @@ def local(tensor: Tensor, place: object) -> Tensor:
 
 
 def choose_device(device: str = "auto") -> str:
-    """cpu, cuda or tensorrt. "auto": CUDA where a runtime finds a GPU, else the CPU (TensorRT only by its name: its plans take
-    minutes to build). EngineError for an unknown name; whether a named device can be used is told by `load_engine`."""
+    """cpu, cuda, tensorrt or openvino. "auto": CUDA where a runtime finds a GPU, else the CPU (TensorRT only by its name: its
+    plans take minutes to build; OpenVINO too: it was slower than the CPU's int8 files). EngineError for an unknown name; whether
+    a named device can be used is told by `load_engine`."""
     if device not in DEVICES:
         raise EngineError(f"unknown device '{device}': use one of {', '.join(DEVICES)}")
     if device != "auto":
@@ -81,7 +104,8 @@ def load_engine(path: Path, device: str = "cpu", threads: int = 1) -> Engine:
     """The engine of a shipped ONNX file on a device; EngineError for an unknown device or a missing runtime.
 
     cpu: ONNX Runtime with so many threads. cuda: torch with CUDA graphs where it is installed with CUDA, else ONNX Runtime's
-    CUDA provider. tensorrt: its cached plan; where there is none it is built first.
+    CUDA provider. tensorrt: its cached plan; where there is none it is built first. openvino: ONNX Runtime's OpenVINO provider on
+    the CPU.
     """
     chosen = choose_device(device)
     if chosen == "cuda":
@@ -92,7 +116,7 @@ def load_engine(path: Path, device: str = "cpu", threads: int = 1) -> Engine:
         return load_tensorrt(path)
     from talkinghead.runtime.onnx import OnnxEngine
 
-    return OnnxEngine(path, threads)
+    return OnnxEngine(path, threads, openvino=chosen == "openvino")
 
 
 def _cuda_engine(path: Path) -> Engine:

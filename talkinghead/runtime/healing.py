@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from talkinghead.errors import EngineError
-from talkinghead.runtime.engine import DeviceArray, Engine, Tensor
+from talkinghead.runtime.engine import DeviceArray, Engine, Rows, Tensor
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,3 +45,36 @@ class HealingEngine:
     def to_device(self, array: np.ndarray) -> DeviceArray:
         """Where the best engine there is runs."""
         return self._engine.to_device(array)
+
+    def append(self, past: Mapping[str, Tensor], newest: Mapping[str, Tensor]) -> dict[str, DeviceArray]:
+        """Where the best engine there is runs."""
+        return self._engine.append(past, newest)
+
+    def rows(self, count: int, shape: tuple[int, ...]) -> MovingRows:
+        """Where the best engine there is runs; they move, once, when there is a better one."""
+        return MovingRows(lambda: self._engine, count, shape)
+
+
+class MovingRows:
+    """`Rows` that go where the engine of the moment runs."""
+
+    def __init__(self, now: Callable[[], Engine], count: int, shape: tuple[int, ...]) -> None:
+        self._now, self._count, self._shape = now, count, shape
+        self._engine = now()
+        self._rows = self._engine.rows(count, shape)
+
+    def take(self, index: np.ndarray) -> DeviceArray:
+        """Copies of rows."""
+        return self._here().take(index)
+
+    def put(self, index: np.ndarray, rows: Tensor) -> None:
+        """Overwrite rows."""
+        self._here().put(index, rows)
+
+    def _here(self) -> Rows:
+        engine = self._now()
+        if engine is not self._engine:
+            everything, moved = np.arange(self._count), engine.rows(self._count, self._shape)
+            moved.put(everything, self._rows.take(everything))
+            self._engine, self._rows = engine, moved
+        return self._rows

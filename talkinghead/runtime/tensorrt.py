@@ -7,7 +7,7 @@ go one way. One profile a network covers batches from one to its largest.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -156,6 +156,17 @@ class TensorRTEngine:
         """A copy on the GPU."""
         return self._wrapped(self._cuda.upload(array))
 
+    def append(self, past: Mapping[str, Tensor], newest: Mapping[str, Tensor]) -> dict[str, DeviceArray]:
+        """See `Engine.append`."""
+        with self._lock:
+            made = {name: self._cuda.append(self._gpu_array(past[name]), self._gpu_array(newest[name])) for name in past}
+            self._cuda.wait()
+        return {name: self._wrapped(value) for name, value in made.items()}
+
+    def rows(self, count: int, shape: tuple[int, ...]) -> CudaRows:
+        """Rows of zeros."""
+        return CudaRows(self._cuda.upload(np.zeros((count, *shape), np.float32)), self._cuda, self._gpu_array, self._wrapped)
+
     def _wrapped(self, value: GpuArray) -> DeviceArray:
         return DeviceArray("tensorrt", value, value.shape, partial(self._cuda.download, value))
 
@@ -181,3 +192,32 @@ class TensorRTEngine:
     def _gpu_array(self, tensor: Tensor) -> GpuArray:
         here = local(tensor, "tensorrt")
         return here.value if isinstance(here, DeviceArray) else self._cuda.upload(here)
+
+
+class CudaRows:
+    """`Rows` in one array of the GPU; those of consecutive numbers are copied at once."""
+
+    def __init__(
+        self, rows: GpuArray, cuda: Cuda, placed: Callable[[Tensor], GpuArray], wrapped: Callable[[GpuArray], DeviceArray]
+    ) -> None:
+        self._rows, self._cuda, self._placed, self._wrapped = rows, cuda, placed, wrapped
+
+    def take(self, index: np.ndarray) -> DeviceArray:
+        """Copies of rows."""
+        made = self._cuda.empty((len(index), *self._rows.shape[1:]))
+        for first, start, count in _runs(index):
+            self._cuda.copy_rows(made, first, self._rows, start, count)
+        return self._wrapped(made)
+
+    def put(self, index: np.ndarray, rows: Tensor) -> None:
+        """Overwrite rows."""
+        given = self._placed(rows)
+        for first, start, count in _runs(index):
+            self._cuda.copy_rows(self._rows, start, given, first, count)
+        self._cuda.wait()
+
+
+def _runs(index: np.ndarray) -> list[tuple[int, int, int]]:
+    """Stretches of consecutive numbers: where each begins in ``index``, its first number, how many they are."""
+    starts = np.flatnonzero(np.diff(index, prepend=index[0] - 2) != 1)
+    return [(int(a), int(index[a]), int(b - a)) for a, b in zip(starts, [*starts[1:], len(index)], strict=True)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,24 @@ class TorchEngine:
         """A copy on the device."""
         return self._wrapped(self._torch.tensor(array, dtype=self._torch.float32, device=self._device))
 
+    def append(self, past: Mapping[str, Tensor], newest: Mapping[str, Tensor]) -> dict[str, DeviceArray]:
+        """See `Engine.append`."""
+        made = {}
+        for name, cache in past.items():
+            older, entry = self._placed(cache)[..., 1:, :], self._placed(newest[name]).unsqueeze(-2)
+            made[name] = self._wrapped(self._torch.cat([older, entry], -2))
+        return made
+
+    def rows(self, count: int, shape: tuple[int, ...]) -> TorchRows:
+        """Rows of zeros."""
+        zeros = self._torch.zeros((count, *shape), dtype=self._torch.float32, device=self._device)
+        return TorchRows(zeros, self._placed, self._wrapped)
+
+    def _placed(self, tensor: Tensor) -> Any:
+        """On the device, float32, or int64 as it is."""
+        here = local(tensor, ("torch", self._device))
+        return here.value if isinstance(here, DeviceArray) else self._torch.from_numpy(here).to(self._device)
+
     def _wrapped(self, value: Any) -> DeviceArray:
         return DeviceArray(("torch", self._device), value, tuple(value.shape), lambda: np.array(value.cpu().numpy()))
 
@@ -111,6 +129,21 @@ class TorchEngine:
                 self._graphs.popitem(last=False)
         self._graphs.move_to_end(key)
         return self._graphs[key]
+
+
+class TorchRows:
+    """`Rows` in one tensor."""
+
+    def __init__(self, rows: Any, placed: Callable[[Tensor], Any], wrapped: Callable[[Any], DeviceArray]) -> None:
+        self._rows, self._placed, self._wrapped = rows, placed, wrapped
+
+    def take(self, index: np.ndarray) -> DeviceArray:
+        """Copies of rows."""
+        return self._wrapped(self._rows.index_select(0, self._placed(index)))
+
+    def put(self, index: np.ndarray, rows: Tensor) -> None:
+        """Overwrite rows."""
+        self._rows.index_copy_(0, self._placed(index), self._placed(rows))
 
 
 class _Graph:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ
-from talkinghead.runtime.engine import Engine
+from talkinghead.runtime.engine import DeviceArray, Engine
 from talkinghead.speech.features import BANDS, FEATURES, SUB_FRAMES, FeatureStream, SpeechFrames, silent_rows
 
 LOOKAHEAD_FRAMES = 3
@@ -77,7 +77,7 @@ class SpeechEncoder:
     def reset(self) -> None:
         """As before the first sound."""
         self._stream = FeatureStream()
-        self._past = np.zeros((1, *PAST_SHAPE), np.float32)
+        self._past = self._silence()
         self._voice = np.zeros(0, np.float32)
         self._loud = np.zeros(0, np.float32)
         self._skip = LOOKAHEAD_FRAMES
@@ -107,7 +107,7 @@ class SpeechEncoder:
         """Forget speech heard and not yet given: its frames come out as silence, so that frames and sound stay in step. Returns
         how many these are."""
         self._stream.drop()
-        self._past = np.zeros_like(self._past)
+        self._past = self._silence()
         self._muted = self.pending
         self._voice = np.zeros_like(self._voice)
         self._loud = np.zeros_like(self._loud)
@@ -120,18 +120,22 @@ class SpeechEncoder:
         self._loud = np.concatenate([self._loud, rows[:, _LOUD_COLUMN]])
         made = []
         for row in rows:
-            answer = self._engine.run(rows=row[None, None], past=self._past)
+            answer = self._engine.run_on_device(rows=row[None, None], past=self._past)
             self._past = answer["later"]
             if self._skip:
                 self._skip -= 1
             else:
-                made.append(answer["features"][0])
+                made.append(answer["features"].numpy()[0])
         if not made:
             return nothing()
         count = len(made)
         gate = self._gates(count)
         loud, self._loud, self._voice = self._loud[:count], self._loud[count:], self._voice[count:]
         return EncodedSpeech(gate[:, None] * np.concatenate(made), gate, loud)
+
+    def _silence(self) -> DeviceArray:
+        """What the network carries before the first sound, where the network runs."""
+        return self._engine.to_device(np.zeros((1, *PAST_SHAPE), np.float32))
 
     def _gates(self, count: int) -> np.ndarray:
         """Of the oldest pending frames."""

@@ -12,7 +12,7 @@ from talkinghead.errors import OutputError, TalkingHeadError
 
 RUN = Report(
     "latency", "cpu", 0, {"processor": "P", "cores": "2"}, {"numpy": "2"}, "abc",
-    (figure("decoder", [4.0, 1.0, 2.0, 3.0, 100.0]), Figure("rate", "frames/s", 50.0, better="more")),
+    (figure("decoder", [4.0, 1.0, 2.0, 3.0, 100.0]), Figure("rate", "frames/s", 50.0, better="more")), "fed",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def test_the_table_tells_where_it_comes_from_and_the_anchors() -> None:
         "processor P",
         "numpy 2",
         "weights abc",
+        "photo and sound fed, seed 0",
         "170 ms",
         "385 ms",
         "12.8",
@@ -58,11 +59,14 @@ def test_other_json_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_two_runs_beside_each_other() -> None:
-    faster = replace(RUN, weights="def", figures=(figure("decoder", [1.5]), Figure("rate", "frames/s", 45.0, better="more")))
+    faster = replace(RUN, weights="def", figures=(figure("decoder", [0.5]), Figure("rate", "frames/s", 45.0, better="more")))
     table = compared(RUN, faster)
-    assert "| decoder | 3 ms | 1.5 ms | -50.0 % better |" in table
+    assert "| decoder | 3 ms | 0.5 ms | -83.3 % better |" in table
     assert "| rate | 50 frames/s | 45 frames/s | -10.0 % worse |" in table
     assert "not the same weights: abc and def" in table and "not the same machine" not in table
+    near = replace(RUN, seed=1, material="f00", figures=(figure("decoder", [2.5]),))
+    assert "| decoder | 3 ms | 2.5 ms | -16.7 %, within the spread |" in compared(RUN, near)
+    assert "not the same seed: 0 and 1\nnot the same material: fed and f00" in compared(RUN, near)
     assert "| rate | 50 frames/s | – | – |" in compared(RUN, replace(RUN, figures=RUN.figures[:1]))
     with pytest.raises(TalkingHeadError, match="compare runs of one benchmark"):
         compared(RUN, replace(RUN, bench="quality"))

@@ -34,7 +34,14 @@ class FakeAvatar:
         self.fails_at: int | None = None
         """Number of the picture whose drawing raises RuntimeError."""
 
-    def session(self, *, seed: int = 0, controls: Controls | None = None, full: bool = False) -> FakeSession:
+    def session(
+        self,
+        *,
+        seed: int = 0,
+        controls: Controls | None = None,
+        full: bool = False,
+        observer: Callable[[str, float], None] | None = None,
+    ) -> FakeSession:
         session = FakeSession(self, seed, controls or Controls())
         self.sessions = [session]
         return session
@@ -64,6 +71,7 @@ class FakeSession:
         self._taken = 0
         self._shown = self._from = 0.0
         self._settled = SETTLE
+        self.closed = False
 
     def push_audio(self, pcm: np.ndarray, rate: int = 16_000) -> None:
         assert rate == 16_000
@@ -86,6 +94,9 @@ class FakeSession:
 
     def draw(self, motion: Motion) -> Frame:
         return Frame(self._avatar.draw(motion.z_pose, motion.z_dyn), motion.pts, motion.audio)
+
+    def close(self) -> None:
+        self.closed = True
 
     def interrupt(self) -> int:
         due = len(self._waiting)

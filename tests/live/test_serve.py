@@ -24,7 +24,7 @@ _SERVER = """
     from live.fake_calls import Engine
     from talkinghead.live import server
     engine = Engine()
-    server.real_parts = lambda options: engine.parts
+    server.real_parts = lambda options, observer: engine.parts
     from talkinghead.cli import main
     sys.argv = ["talkinghead", "serve", "--port", "0", "--portrait", "own.jpg", *{options!r}]
     main()

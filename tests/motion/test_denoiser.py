@@ -29,6 +29,8 @@ from talkinghead.motion.denoiser import (
     hop_conditions,
 )
 from talkinghead.motion.latent import POSE_SIZE
+from talkinghead.runtime.engine import Tensor, host
+from talkinghead.runtime.memory import MemoryEngine
 from talkinghead.speech.encoder import CURVES, SPEECH_FEATURES
 
 RNG = np.random.default_rng(0)
@@ -38,13 +40,14 @@ HOME[:, :POSE_SIZE] = np.exp(-np.arange(1, HOP_FRAMES + 1)[:, None] / (_HOME_S *
 SPEECH = SPEECH_FEATURES + 2
 
 
-class Recorder:
+class Recorder(MemoryEngine):
     """Answers ``made = 0.5 change + conditions[0]`` and keeps what it was asked; its keys count its calls."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, np.ndarray]] = []
 
-    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, **tensors: Tensor) -> dict[str, np.ndarray]:
+        inputs = {name: host(tensor) for name, tensor in tensors.items()}
         assert all(x.dtype == np.float32 for x in inputs.values())
         self.asked.append(inputs)
         made = 0.5 * inputs["change"] + inputs["conditions"][:, :1]
@@ -176,7 +179,7 @@ def test_the_next_hop_goes_on_from_the_last_frame(scales: MotionScales) -> None:
 
 def test_the_head_is_drawn_home_and_the_face_is_not(scales: MotionScales) -> None:
     class Idle(Recorder):
-        def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
             answer = super().run(**inputs)
             return {**answer, "made": 0 * answer["made"]}
 
@@ -190,7 +193,7 @@ def test_the_head_is_drawn_home_and_the_face_is_not(scales: MotionScales) -> Non
 
 def test_what_is_remembered_is_bounded(scales: MotionScales) -> None:
     class Runaway(Recorder):
-        def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
             answer = super().run(**inputs)
             return {**answer, "made": answer["made"] + 1e4}
 

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from batch_engines import LONG_MS, Doubler, until, x
 from shipped import needs_networks
 
 from talkinghead.errors import EngineError
 from talkinghead.runtime.batching import Batcher, SessionEngine
 from talkinghead.runtime.engine import host, load_engine
 from talkinghead.runtime.weights import model_path
-
-LONG_MS = 60_000.0
-"""A window that never ends: a batch runs because all are there, or it would be seen as a hang."""
-
-
-class Doubler:
-    """Twice the input; refuses NaN; notes its batches. ``gate`` holds a call up."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.first: list[float] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Event()
-
-    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        x = inputs["x"]
-        self.entered.set()
-        self.gate.wait()
-        self.sizes.append(len(x))
-        self.first += x[:, 0].tolist()
-        if np.isnan(x).any():
-            raise EngineError("not a number")
-        return {"y": 2 * x}
 
 
 @pytest.fixture
@@ -47,14 +23,10 @@ def engine() -> Doubler:
 
 @pytest.fixture
 def batcher(engine: Doubler) -> Iterator[Batcher]:
-    made = Batcher(engine, LONG_MS)  # type: ignore[arg-type]
+    made = Batcher(engine, window_ms=LONG_MS)
     yield made
     engine.gate.set()
     made.close()
-
-
-def x(value: float, rows: int = 1, width: int = 3) -> np.ndarray:
-    return np.full((rows, width), value, np.float32)
 
 
 def together(seats: list[SessionEngine], inputs: list[np.ndarray]) -> list[dict[str, np.ndarray] | Exception]:
@@ -99,7 +71,7 @@ def test_who_leaves_is_not_waited_for(engine: Doubler, batcher: Batcher) -> None
 
 
 def test_a_short_window_does_not_wait_for_the_idle(engine: Doubler) -> None:
-    batcher = Batcher(engine, 1.0)  # type: ignore[arg-type]
+    batcher = Batcher(engine, window_ms=1.0)
     one, _idle = batcher.join(), batcher.join()
     assert np.array_equal(one.run(x=x(1))["y"], x(2))
     batcher.close()
@@ -126,7 +98,7 @@ def test_other_shapes_have_a_batch_of_their_own(engine: Doubler, batcher: Batche
 
 
 def test_a_full_batch_leaves_the_latest_for_the_next(engine: Doubler) -> None:
-    batcher = Batcher(engine, 0.0, most_rows=2)  # type: ignore[arg-type]
+    batcher = Batcher(engine, most_rows=2)
     seats = [batcher.join() for _ in range(5)]
     engine.gate.clear()
     with ThreadPoolExecutor(5) as pool:
@@ -134,20 +106,15 @@ def test_a_full_batch_leaves_the_latest_for_the_next(engine: Doubler) -> None:
         engine.entered.wait(30)  # the others queue up behind it, in order
         for k in range(1, 5):
             answers.append(pool.submit(seats[k].run, x=x(k)))
-            _until(lambda k=k: len(batcher._calls) == k)
+            until(lambda k=k: batcher.waiting == k)
         engine.gate.set()
         assert [float(answer.result(30)["y"][0, 0]) for answer in answers] == [0, 2, 4, 6, 8]
     assert engine.sizes == [1, 2, 2] and engine.first == [0, 1, 2, 3, 4]
     batcher.close()
 
 
-def _until(true: object) -> None:
-    while not true():  # type: ignore[operator]
-        threading.Event().wait(0.001)
-
-
 def test_batches_are_filled_up_to_few_sizes(engine: Doubler) -> None:
-    batcher = Batcher(engine, LONG_MS, sizes=(4, 8))  # type: ignore[arg-type]
+    batcher = Batcher(engine, window_ms=LONG_MS, sizes=(4, 8))
     seats = [batcher.join() for _ in range(3)]
     answers = together(seats, [x(1), x(2), x(3)])
     assert engine.sizes == [4]
@@ -156,7 +123,7 @@ def test_batches_are_filled_up_to_few_sizes(engine: Doubler) -> None:
 
 
 def test_closed_is_told(engine: Doubler) -> None:
-    batcher = Batcher(engine, LONG_MS)  # type: ignore[arg-type]
+    batcher = Batcher(engine, window_ms=LONG_MS)
     seat = batcher.join()
     batcher.close()
     with pytest.raises(EngineError, match="closed"):
@@ -176,7 +143,7 @@ def test_two_speech_streams_batched_are_as_alone() -> None:
     pytest.importorskip("onnxruntime")
     engine, random = load_engine(model_path("speech", "speech.onnx")), np.random.default_rng(0)
     rows = random.random((2, 12, 1, 1, 82), np.float32)
-    batcher = Batcher(engine, LONG_MS)
+    batcher = Batcher(engine, window_ms=LONG_MS)
 
     def stream(own: object, sound: np.ndarray) -> np.ndarray:
         past, made = own.to_device(np.zeros((1, 72, 256), np.float32)), []  # type: ignore[attr-defined]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def test_importing_touches_no_runtime(module: str) -> None:
 
 def test_devices_by_name(no_gpu: None) -> None:
     assert [choose_device(name) for name in ("cpu", "cuda", "tensorrt")] == ["cpu", "cuda", "tensorrt"]
-    with pytest.raises(EngineError, match="unknown device 'gpu': use one of auto, cpu, cuda, tensorrt"):
+    with pytest.raises(EngineError, match="unknown device 'gpu': use one of auto, cpu, cuda, tensorrt, openvino"):
         choose_device("gpu")
 
 
@@ -115,3 +117,32 @@ def test_onnx_runtime_that_cannot_start_cuda_is_told_instead_of_using_the_cpu() 
     pytest.importorskip("onnx")
     with pytest.raises(EngineError, match="cannot start CUDA.*--device cpu"):
         BoundOnnxEngine(network_path("speech", "speech.onnx", device="cuda"), "cuda")
+
+
+def test_openvino_is_a_provider_of_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[list[object]] = []
+
+    def open_session(model: object, options: object, providers: list[object]) -> SimpleNamespace:
+        opened.append(providers)
+        return SimpleNamespace(get_outputs=lambda: [], get_providers=lambda: started)
+
+    there = ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+    started = list(there)
+    fake = SimpleNamespace(
+        get_available_providers=lambda: there,
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda key, value: None),
+        InferenceSession=open_session,
+    )
+    monkeypatch.setattr(onnx_runtime, "_runtime", lambda: fake)
+    assert isinstance(load_engine(Path("net.onnx"), "openvino", threads=2), OnnxEngine)
+    ((name, options), rest) = opened[0]  # type: ignore[misc]
+    config = json.loads(options["load_config"])["CPU"]
+    assert (name, config["INFERENCE_NUM_THREADS"], config["INFERENCE_PRECISION_HINT"], rest) == (there[0], 2, "f32", there[1])
+    load_engine(Path("net.onnx"), "cpu")
+    assert opened[1] == ["CPUExecutionProvider"]
+    started.pop(0)
+    with pytest.raises(EngineError, match="cannot start OpenVINO.*--device cpu"):
+        load_engine(Path("net.onnx"), "openvino")
+    there.pop(0)
+    with pytest.raises(EngineError, match=r"without OpenVINO: pip uninstall .*talkinghead\[openvino\].*--device cpu"):
+        load_engine(Path("net.onnx"), "openvino")

@@ -10,16 +10,19 @@ import pytest
 
 from talkinghead.errors import EngineError
 from talkinghead.runtime.healing import HealingEngine
+from talkinghead.runtime.memory import MemoryEngine, MemoryRows
 
 
-class Constant:
+class Constant(MemoryEngine):
     def __init__(self, value: float) -> None:
-        self.value = value
+        self.value, self.given = value, list[MemoryRows]()
 
     def run(self, **inputs: object) -> dict[str, np.ndarray]:
         return {"y": np.float32([self.value])}
 
-    run_on_device = to_device = run
+    def rows(self, count: int, shape: tuple[int, ...]) -> MemoryRows:
+        self.given.append(super().rows(count, shape))
+        return self.given[-1]
 
 
 def test_the_first_serves_until_the_second_is_built() -> None:
@@ -44,3 +47,22 @@ def test_where_building_fails_the_first_goes_on(caplog: pytest.LogCaptureFixture
         assert engine.wait(10)
     assert engine.run()["y"] == 1
     assert "net goes on without TensorRT: no room" in caplog.text
+
+
+def test_rows_move_once_to_the_engine_that_takes_over() -> None:
+    ready, first, second = threading.Event(), Constant(1), Constant(2)
+
+    def build() -> Constant:
+        ready.wait()
+        return second
+
+    engine = HealingEngine(first, build, "net")
+    rows = engine.rows(3, (2,))
+    rows.put(np.array([1, 2]), np.float32([[1, 2], [3, 4]]))
+    ready.set()
+    assert engine.wait(10)
+    for _ in range(2):
+        assert rows.take(np.array([2, 0])).numpy().tolist() == [[3, 4], [0, 0]]
+    rows.put(np.array([0]), np.float32([[5, 6]]))
+    (old,), (new,) = first.given, second.given
+    assert not old.take(np.array([0])).numpy().any() and new.take(np.array([0])).numpy().tolist() == [[5, 6]]

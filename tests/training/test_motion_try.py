@@ -24,21 +24,23 @@ from talkinghead.motion.denoiser import (  # noqa: E402
     hop_conditions,
 )
 from talkinghead.nets.motion import MotionNet  # noqa: E402
+from talkinghead.runtime.engine import Tensor, host  # noqa: E402
+from talkinghead.runtime.memory import MemoryEngine  # noqa: E402
 from talkinghead.speech.encoder import CURVES  # noqa: E402
 from talkinghead.training.motion_try import roll, without  # noqa: E402
 
 HOPS = 4
 
 
-class Torch:
+class Torch(MemoryEngine):
     """The network as an engine."""
 
     def __init__(self, net: MotionNet) -> None:
         self.net = net
 
-    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
         with torch.no_grad():
-            made = self.net.step(**{name: torch.from_numpy(x) for name, x in inputs.items()})
+            made = self.net.step(**{name: torch.from_numpy(host(x)) for name, x in inputs.items()})
         return dict(zip(("made", "new_keys", "new_values"), (x.numpy() for x in made), strict=True))
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
@@ -24,6 +25,9 @@ from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
+
+if TYPE_CHECKING:
+    from talkinghead.render.device.seat import DevicePortrait
 
 _BLOCK = SAMPLE_RATE_HZ // 10
 _MOTIONS_AHEAD = 8
@@ -64,7 +68,11 @@ class Avatar:
         self._rest = resting_dynamics(latent, portrait.code)
         self._speech_engine, self._motion_engine = networks.speech, networks.motion
         self._scales, self._style = networks.scales, networks.style
-        self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, networks.decoder)
+        self._decoder: Decoder | DevicePortrait
+        if networks.device_decoder is not None:
+            self._decoder = networks.device_decoder.seat(portrait.face, portrait.points, portrait.code)
+        else:
+            self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, networks.decoder)
 
     @classmethod
     def open(

@@ -18,7 +18,7 @@ from talkinghead.render.warp import WarpDecoder
 from talkinghead.runtime.engine import Engine, load_engine
 from talkinghead.runtime.weights import model_path
 
-EYES_SOFTER = 0.5
+_EYES_SOFTER = 0.5
 """Of the photo's softness: open eyes are mostly the photo's own, and as soft as it is (chosen on people of `train`)."""
 
 
@@ -76,7 +76,7 @@ class Decoder:
         waiting = None if self._beside is None else self._beside.submit(self._eyes.change, eyes_given, codes)
         change = self._mouth.change(mouth_given, code[None])
         eyes_change = self._eyes.change(eyes_given, codes) if waiting is None else waiting.result()
-        _redraw(frame, eyes, eyes_given, eyes_change, EYES_SOFTER * self._soft_px)
+        _redraw(frame, eyes, eyes_given, eyes_change, _EYES_SOFTER * self._soft_px)
         _redraw(frame, mouth, mouth_given, change, self._soft_px)
         return frame
 

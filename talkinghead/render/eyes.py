@@ -13,12 +13,12 @@ from talkinghead.render import layout
 from talkinghead.render.patch import Look, RigidMap, Window, cover, mix, plane_warp, smooth_fill
 from talkinghead.render.surround import smoothstep
 
-LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
-LASH_DARKNESS = 0.85
-LASH_THICKNESS = 0.009  # face heights
-LID_SKIN = 0.96  # of a shut lid, how much is smooth skin
+_LASH_DEPTH = 0.010  # face heights: the strip along the margin that keeps its width when the lid stretches
+_LASH_DARKNESS = 0.85
+_LASH_THICKNESS = 0.009  # face heights
+_LID_SKIN = 0.96  # of a shut lid, how much is smooth skin
 _GLASS_DARKNESS = 0.185
-PAST_FOLD = 0.3  # of the lid's height: how far above its fold a shut lid is smooth (the crease flattens)
+_PAST_FOLD = 0.3  # of the lid's height: how far above its fold a shut lid is smooth (the crease flattens)
 _IRIS_SCALE = 1.06
 _LUMA = np.array((0.30, 0.59, 0.11), np.float32)
 
@@ -56,7 +56,7 @@ def lash_points(points: np.ndarray, eye: EyeIndex, scale_px: float) -> np.ndarra
     fold = points[list(eye.upper_fold + eye.lower_fold)]
     way = fold - margin
     length = np.linalg.norm(way[:, :2], axis=1, keepdims=True)
-    share = np.minimum(LASH_DEPTH * scale_px / np.maximum(length, 1e-6), 0.6)
+    share = np.minimum(_LASH_DEPTH * scale_px / np.maximum(length, 1e-6), 0.6)
     return margin + way * share
 
 
@@ -69,7 +69,7 @@ def _at(face: np.ndarray, places: np.ndarray) -> np.ndarray:
 def _past_fold(points: np.ndarray, eye: EyeIndex) -> np.ndarray:
     """Points (7, 2) a little above the upper lid's fold."""
     fold, margin = points[list(eye.upper_fold)], points[list(eye.upper[1:-1])]
-    return fold + PAST_FOLD * (fold - margin)
+    return fold + _PAST_FOLD * (fold - margin)
 
 
 def uncross(points: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
@@ -115,14 +115,14 @@ class EyeLayer:
         self._points = points[:, :2].astype(np.float64)
         self._solid = points[list(eye.upper + eye.lower[-2:0:-1] + eye.upper_fold + eye.lower_fold)].astype(np.float64)
         self._ring = self._points[list(eye.upper + eye.lower[-2:0:-1])]
-        self.iris = self._points[eye.iris[0]]
+        self._iris = self._points[eye.iris[0]]
         rim = self._points[list(eye.iris[1:])]
-        self._radius = float(np.linalg.norm(rim - self.iris, axis=1).mean()) * _IRIS_SCALE
-        self.open_px = self._gap(self._points)
-        self.head, self.still = RigidMap(pose, self._solid), pose.inverse(self._solid[: len(self._ring)])
-        self.place = Window.around(np.concatenate((self._ring, rim)), 0.06 * pose.scale_px, self._size_px)
-        self._textures(face[self.place.slices].astype(np.float32))
-        self.covered = self._behind_glass(face)
+        self._radius = float(np.linalg.norm(rim - self._iris, axis=1).mean()) * _IRIS_SCALE
+        self._open_px = self._gap(self._points)
+        self._head, self._still = RigidMap(pose, self._solid), pose.inverse(self._solid[: len(self._ring)])
+        self._window = Window.around(np.concatenate((self._ring, rim)), 0.06 * pose.scale_px, self._size_px)
+        self._textures(face[self._window.slices].astype(np.float32))
+        self._covered = self._behind_glass(face)
 
     def _behind_glass(self, face: np.ndarray) -> bool:
         """Dark glasses hide the eye: the whole eye, lids included, is far darker than the cheeks."""
@@ -136,14 +136,14 @@ class EyeLayer:
 
     def fill_opening(self, base: np.ndarray) -> None:
         """Replace the eye within the opening of ``base`` (s, s, 3) uint8 by lid skin, in place."""
-        patch = base[self.place.slices].astype(np.float32)
-        opening = cover(self._ring, self.place)
+        patch = base[self._window.slices].astype(np.float32)
+        opening = cover(self._ring, self._window)
         size = max(3, int(0.02 * self._pose.scale_px) | 1)
         wide = cv2.dilate(opening, np.ones((size, size), np.uint8))
         skin = smooth_fill(patch, (wide < 0.05).astype(np.float32))
         # A little more than the opening: the wet rim of the lower lid would show as a bright line in a closed eye.
         full = cv2.GaussianBlur(cv2.dilate(opening, np.ones((3, 3), np.uint8)), (0, 0), 0.6)
-        base[self.place.slices] = np.round(mix(patch, skin, full))
+        base[self._window.slices] = np.round(mix(patch, skin, full))
 
     def fill_lid(self, shut: np.ndarray) -> None:
         """Replace eye, lashes and the lid up to its fold in ``shut`` (s, s, 3) uint8 by smooth skin, in place.
@@ -166,12 +166,12 @@ class EyeLayer:
         shut[window.slices] = np.round(mix(patch, skin, cv2.GaussianBlur(lid, (0, 0), 0.01 * self._pose.scale_px)))
 
     def _textures(self, patch: np.ndarray) -> None:
-        x, y = self.place.grid()
-        far = np.hypot(x - self.iris[0], y - self.iris[1])
-        opening = cover(self._ring, self.place)
+        x, y = self._window.grid()
+        far = np.hypot(x - self._iris[0], y - self._iris[1])
+        opening = cover(self._ring, self._window)
         seen = cv2.erode(opening, np.ones((3, 3), np.uint8)) > 0.99
         white = seen & (far > self._radius * 1.1 + 0.8)
-        self.lash_colour = np.quantile(patch.reshape(-1, 3), 0.03, axis=0).astype(np.float32)
+        self._lash_colour = np.quantile(patch.reshape(-1, 3), 0.03, axis=0).astype(np.float32)
         around = patch[opening < 0.01]
         light = np.median(around, axis=0) if len(around) else np.full(3, 160.0)
         sclera, self.white_level = _sclera(patch, white, light)
@@ -184,16 +184,16 @@ class EyeLayer:
             iris = np.where(far[..., None] < self._radius * 0.42, 12.0, (46.0, 34.0, 28.0)).astype(np.float32)
         else:
             # What the lid hid of the iris is mirrored from its other half.
-            mirror_y = (2 * self.iris[1] - y - self.place.y0).astype(np.float32)
-            mirror_x = (x - self.place.x0).astype(np.float32)
+            mirror_y = (2 * self._iris[1] - y - self._window.y0).astype(np.float32)
+            mirror_x = (x - self._window.x0).astype(np.float32)
             mirrored = cv2.remap(patch, mirror_x, mirror_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             usable = cv2.remap(shown.astype(np.float32), mirror_x, mirror_y, cv2.INTER_LINEAR)
             known = np.maximum(shown, usable > 0.99)
             iris = smooth_fill(np.where(shown[..., None], patch, mirrored), known.astype(np.float32))
         disc = np.clip((self._radius - far) / 1.6 + 0.5, 0.0, 1.0).astype(np.float32)
-        self.sclera = sclera
-        self.disc = np.dstack((iris, disc))
-        self.texture_origin = np.array([[1, 0, self.place.x0], [0, 1, self.place.y0], [0, 0, 1]], np.float64)
+        self._sclera = sclera
+        self._disc = np.dstack((iris, disc))
+        self._texture_origin = np.array([[1, 0, self._window.x0], [0, 1, self._window.y0], [0, 0, 1]], np.float64)
 
     def window(self, points: np.ndarray) -> Window:
         """The part of the picture that ``draw`` changes for driven points (478, 3)."""
@@ -208,18 +208,18 @@ class EyeLayer:
         ``lids`` is the warped picture with the opening filled with skin, ``plain`` that with the photographed eye,
         ``shut`` that with smooth lids, all (h, w, 3). Close to the photo's own state the photographed eye is kept as it is.
         """
-        if self.covered:
+        if self._covered:
             return plain()
         eye = self._eye
         places = points[:, :2].astype(np.float64)
         ring = places[list(eye.upper + eye.lower[-2:0:-1])]
         corner = places[[eye.upper[0], eye.upper[-1]]].mean(axis=0)
-        plane = self.head.to(pose)
-        expected = pose.apply(self.still)[:, :2]
+        plane = self._head.to(pose)
+        expected = pose.apply(self._still)[:, :2]
         aside = corner - (expected[0] + expected[len(eye.upper) - 1]) / 2
         expected += aside
         plane[:, 2] += aside
-        turned = places[eye.iris[0]] - (plane[:, :2] @ self.iris + plane[:, 2])
+        turned = places[eye.iris[0]] - (plane[:, :2] @ self._iris + plane[:, 2])
         change = max(float(np.abs(ring - expected).max()), float(np.hypot(*turned)))
         blend = float(smoothstep(0.15, 1.2, np.array(change)))
         if blend <= 0:
@@ -227,27 +227,27 @@ class EyeLayer:
         opening = cv2.GaussianBlur(cover(ring, window), (0, 0), 0.55)
         ball = self._ball(plane, turned, window)
         gap = self._gap(places)
-        closed = 1.0 - min(1.0, gap / max(self.open_px * 0.7, 1.0))
+        closed = 1.0 - min(1.0, gap / max(self._open_px * 0.7, 1.0))
         skin = lids.astype(np.float32)
         if closed > 0:
-            skin += (shut() - skin) * np.float32(LID_SKIN * closed)
+            skin += (shut() - skin) * np.float32(_LID_SKIN * closed)
         opening = opening * np.float32(1.0 - smoothstep(0.8, 1.0, np.array(closed)))  # no glint of the ball between shut lids
         drawn = mix(skin, self._shaded(ball, opening, gap), opening)
         if closed > 0:
             line = self._lash(places[list(eye.upper)], window)
-            drawn = mix(drawn, self.lash_colour, LASH_DARKNESS * min(1.0, 2.5 * closed) * line)
+            drawn = mix(drawn, self._lash_colour, _LASH_DARKNESS * min(1.0, 2.5 * closed) * line)
         return drawn if blend >= 1 else cv2.addWeighted(plain().astype(np.float32), 1 - blend, drawn, blend, 0)
 
     def _ball(self, plane: np.ndarray, turned: np.ndarray, window: Window) -> np.ndarray:
-        rest = plane @ self.texture_origin
-        sclera = plane_warp(self.sclera, rest, window)
+        rest = plane @ self._texture_origin
+        sclera = plane_warp(self._sclera, rest, window)
         rest[:, 2] += turned
-        disc = plane_warp(self.disc, rest, window)
+        disc = plane_warp(self._disc, rest, window)
         return mix(sclera, disc[..., :3], disc[..., 3])
 
     def _shaded(self, ball: np.ndarray, opening: np.ndarray, gap: float) -> np.ndarray:
         """The ball with the upper lid's shadow on what it uncovers when the eye is opened wider than in the photo."""
-        wider = gap / max(self.open_px, 1.0) - 1.0
+        wider = gap / max(self._open_px, 1.0) - 1.0
         strength = 0.3 * min(max(wider, 0.0) * 2.0, 1.0)
         if strength <= 0:
             return ball
@@ -260,7 +260,7 @@ class EyeLayer:
         h, w = window.shape
         line = np.zeros((h * 4, w * 4), np.uint8)
         fixed = np.round(((margin - window.origin + 0.5) * 4 - 0.5) * 64).astype(np.int32)
-        thick = max(2, round(LASH_THICKNESS * self._pose.scale_px * 4))
+        thick = max(2, round(_LASH_THICKNESS * self._pose.scale_px * 4))
         taper = np.sin(np.linspace(0.06, 0.94, len(fixed) - 1) * np.pi) ** 0.6 * 255
         for k, level in enumerate(taper):
             cv2.polylines(line, [fixed[k : k + 2]], False, int(level), thick, cv2.LINE_8, 6)

@@ -21,8 +21,8 @@ class Flow:
         cells = canvas.cells(near)
         corners = triangles[np.maximum(index, 0)]
         weights = _barycentric(source[corners], canvas.places[cells]) * (index >= 0)[..., None]
-        self.vertices = [np.ascontiguousarray(corners[..., k]) for k in range(3)]
-        self.weights = [np.ascontiguousarray(weights[..., k], np.float32) for k in range(3)]
+        self._vertices = [np.ascontiguousarray(corners[..., k]) for k in range(3)]
+        self._weights = [np.ascontiguousarray(weights[..., k], np.float32) for k in range(3)]
         # Picture px to places in the grid.
         self._scale = 1 / canvas.step
         offset = np.array(near[:2]) + (canvas.step - 1) / 2
@@ -36,8 +36,8 @@ class Flow:
         """Displacement (h, w, 2) float32 px in ``part`` of the moved picture, from where its pixels come: for vertices that come
         from ``shift`` (n, 2) px beside them, after ``rounds`` of iteration from ``start`` (h, w, 2)."""
         at_vertices = np.ascontiguousarray(shift, np.float32).view(np.complex64).ravel()
-        known = np.take(at_vertices, self.vertices[0], mode="clip") * self.weights[0]
-        for vertices, weights in zip(self.vertices[1:], self.weights[1:], strict=True):
+        known = np.take(at_vertices, self._vertices[0], mode="clip") * self._weights[0]
+        for vertices, weights in zip(self._vertices[1:], self._weights[1:], strict=True):
             known += np.take(at_vertices, vertices, mode="clip") * weights
         grid = known.view(np.float32).reshape(*known.shape, 2)
         places = self._places[self.canvas.cells(part)]

@@ -12,14 +12,14 @@ from talkinghead.render.flow import Flow
 from talkinghead.render.patch import Window
 from talkinghead.render.raster import Canvas, Rectangle
 
-STILL_PX = 0.01
+_STILL_PX = 0.01
 _GRID_PX = 8  # rectangles begin and end at multiples of it
 _AROUND_PX = 24
-STEEP = 0.5
+_STEEP = 0.5
 """Change of the displacement by pixel from which a triangle is drawn: what moves more alike is found by iteration."""
-MOST_STEEP = 250
+_MOST_STEEP = 250
 """Triangles: of a mesh with more steep ones all are drawn."""
-ROUNDS_AROUND, ROUNDS_FACE = 4, 2
+_ROUNDS_AROUND, _ROUNDS_FACE = 4, 2
 _SLIVER_PX2 = 0.5  # twice the area
 
 
@@ -106,62 +106,62 @@ class Mesh:
     ) -> None:
         self.triangles = triangles
         self.size_px = size_px
-        self.source = source.astype(np.float64)
-        self._corners = self.source[triangles]
-        self.layer = layer.astype(np.int64)
-        areas = signed_areas(self.source, triangles)
-        self.orientation = np.sign(areas)
-        self.sliver = np.abs(areas) < _SLIVER_PX2
+        self._source = source.astype(np.float64)
+        self._corners = self._source[triangles]
+        self._layer = layer.astype(np.int64)
+        areas = signed_areas(self._source, triangles)
+        self._orientation = np.sign(areas)
+        self._sliver = np.abs(areas) < _SLIVER_PX2
         e1, e2 = self._corners[:, 1] - self._corners[:, 0], self._corners[:, 2] - self._corners[:, 0]
         edges = np.stack((e2[:, 1], -e1[:, 1], -e2[:, 0], e1[:, 0]))
-        self.by_place = (edges / np.where(self.sliver, 1.0, areas)).astype(np.float32)
-        self.rim, self.beside = _neighbours(triangles)
-        self.upper = np.unique(triangles[self.layer > 0])
-        order = np.argsort(self.layer, kind="stable")
+        self._by_place = (edges / np.where(self._sliver, 1.0, areas)).astype(np.float32)
+        self._rim, self._beside = _neighbours(triangles)
+        self._upper = np.unique(triangles[self._layer > 0])
+        order = np.argsort(self._layer, kind="stable")
         whole = (0, 0, size_px, size_px)
-        near = self._rectangle(self.source[self.upper], pad_px=_AROUND_PX) if len(self.upper) else whole
-        self.around = Flow(Canvas(size_px, steps[0]), self.source, triangles[order], whole)
-        self.face = Flow(Canvas(size_px, steps[1]), self.source, triangles[order], near)
-        self.hidden = self.layer == 0  # beneath the upper layer in the photo too
-        self.hidden[order[np.union1d(self.around.shown, self.face.shown)]] = False
+        near = self._rectangle(self._source[self._upper], pad_px=_AROUND_PX) if len(self._upper) else whole
+        self._around = Flow(Canvas(size_px, steps[0]), self._source, triangles[order], whole)
+        self._face = Flow(Canvas(size_px, steps[1]), self._source, triangles[order], near)
+        self._hidden = self._layer == 0  # beneath the upper layer in the photo too
+        self._hidden[order[np.union1d(self._around.shown, self._face.shown)]] = False
 
     def displacement(self, target: np.ndarray, depth: np.ndarray) -> Displacement | None:
         """Where each pixel comes from, for ``target`` (n, 2) px and ``depth`` (n,) (smaller is nearer) of the moved vertices;
         None when nothing moved."""
-        shift = self.source - target
-        moved = _any(np.abs(shift) > STILL_PX)
+        shift = self._source - target
+        moved = _any(np.abs(shift) > _STILL_PX)
         active = _any(moved[self.triangles])
         if not active.any():
             return None
         steep = self._steep(shift) & active
-        drawn = (steep | _any(steep[self.beside])) & ~self.hidden
+        drawn = (steep | _any(steep[self._beside])) & ~self._hidden
         # Past a rim that moves there is nothing to find by iteration.
-        smooth = int(steep.sum()) <= MOST_STEEP and not moved[self.rim].any()
+        smooth = int(steep.sum()) <= _MOST_STEEP and not moved[self._rim].any()
         order = self._ordered(np.flatnonzero(drawn if smooth else active), target, depth)
-        triangles = _Moved(target[self.triangles[order]], shift[self.triangles[order]], self.layer[order])
+        triangles = _Moved(target[self.triangles[order]], shift[self.triangles[order]], self._layer[order])
         whole = self._rectangle(target[self.triangles[active]], self._corners[active])
-        field = self.around.solve(shift, whole, None, ROUNDS_AROUND) if smooth else self.around.still(whole)
-        triangles.draw(field, self.around.canvas, whole, 0)
+        field = self._around.solve(shift, whole, None, _ROUNDS_AROUND) if smooth else self._around.still(whole)
+        triangles.draw(field, self._around.canvas, whole, 0)
         field = cv2.blur(field, (3, 3))
-        if len(self.upper):
+        if len(self._upper):
             field = self._with_face(field, whole, target, triangles, shift if smooth else None)
-        return Displacement(np.asarray(field), (self.face if len(self.upper) else self.around).canvas.step, Window(*whole))
+        return Displacement(np.asarray(field), (self._face if len(self._upper) else self._around).canvas.step, Window(*whole))
 
     def _with_face(
         self, field: np.ndarray, whole: Rectangle, target: np.ndarray, triangles: _Moved, shift: np.ndarray | None
     ) -> np.ndarray:
         """The displacement (h, w, 2) in ``whole``, as dense as the upper layer's, with that layer in it; given ``shift`` (n, 2)
         it is solved for first."""
-        canvas = self.face.canvas
+        canvas = self._face.canvas
         rows, columns = canvas.cells(whole)
         field = cv2.resize(field, (columns.stop - columns.start, rows.stop - rows.start), interpolation=cv2.INTER_LINEAR)
-        x0, y0, x1, y1 = self._rectangle(target[self.upper])
+        x0, y0, x1, y1 = self._rectangle(target[self._upper])
         near = (max(x0, whole[0]), max(y0, whole[1]), min(x1, whole[2]), min(y1, whole[3]))
         if near[0] >= near[2] or near[1] >= near[3]:
             return field
         down, across = canvas.cells(near)
         part = field[down.start - rows.start : down.stop - rows.start, across.start - columns.start : across.stop - columns.start]
-        found = part.copy() if shift is None else self.face.solve(shift, near, part, ROUNDS_FACE)
+        found = part.copy() if shift is None else self._face.solve(shift, near, part, _ROUNDS_FACE)
         triangles.draw(found, canvas, near, *((1,) if shift is None else (0, 1)))
         # Only the difference is smoothed, so that nothing shows where the rectangle ends.
         part += np.asarray(cv2.blur(found - part, (3, 3)), np.float32)
@@ -171,15 +171,15 @@ class Mesh:
         """Which triangles (t,) do not move nearly as one."""
         at_corners = np.ascontiguousarray(shift, np.float32).view(np.complex64).ravel()[self.triangles]
         first, second = at_corners[:, 1] - at_corners[:, 0], at_corners[:, 2] - at_corners[:, 0]
-        a, b, c, d = self.by_place
+        a, b, c, d = self._by_place
         by_x, by_y = first * a + second * b, first * c + second * d
         change = by_x.real**2 + by_x.imag**2 + by_y.real**2 + by_y.imag**2
-        return np.asarray((change > STEEP**2) | self.sliver)
+        return np.asarray((change > _STEEP**2) | self._sliver)
 
     def _ordered(self, chosen: np.ndarray, target: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """Triangles ``chosen`` (k,) in drawing order; those seen from behind go under all others of their layer."""
-        triangles, layer = self.triangles[chosen], self.layer[chosen]
-        in_front = signed_areas(target, triangles) * self.orientation[chosen] > 0
+        triangles, layer = self.triangles[chosen], self._layer[chosen]
+        in_front = signed_areas(target, triangles) * self._orientation[chosen] > 0
         far = depth[triangles] @ np.ones(3)
         return np.asarray(chosen[np.lexsort((-far, in_front, layer))])
 

@@ -15,8 +15,8 @@ from talkinghead.render.teeth import MouthTextures, paint_mouth, sharpened
 _CLOSED_GAP = 0.012  # face heights: below this the photo's lips count as closed
 _TALL_GAP = 0.085  # above this the lower part of a photographed interior goes with the jaw
 _SOFTNESS_PX = 0.45
-LIP_SHARE = 0.95  # of the lower teeth's motion; the rest is the chin's
-MOST_STRETCH = 1.7  # photographed teeth grow at most so much when the upper lip uncovers more of them
+_LIP_SHARE = 0.95  # of the lower teeth's motion; the rest is the chin's
+_STRETCH = 1.7  # photographed teeth grow at most so much when the upper lip uncovers more of them
 
 
 def lip_outline(points: np.ndarray, gaps: np.ndarray) -> np.ndarray:
@@ -40,39 +40,39 @@ class MouthLayer:
         Without ``photographed`` the interior of an open mouth is painted, as if the photo did not show it.
         """
         self._pose, self._size_px = pose, face.shape[0]
-        self.points = points.astype(np.float64)
-        self._ring = self.points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
-        self.skull = RigidMap(pose, self.points[list(UPPER_LIP + LOWER_LIP + OUTER_LIPS)])
-        self.still = pose.inverse(self.points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])])
-        self.chin = pose.inverse(self.points[list(CHIN)])
-        gaps = uncross(self.points.copy(), UPPER_LIP, LOWER_LIP)
-        outer = self.points[list(OUTER_LIPS), :2]
-        self.place = Window.around(outer, 0.06 * pose.scale_px, self._size_px)
-        self._opening = cover(self._ring, self.place)
-        patch = face[self.place.slices].astype(np.float32)
-        self.textures = self._paint(face, patch, outer, white)
-        self.photo = self._photographed(patch) if float(gaps.max()) > _CLOSED_GAP * pose.scale_px else None
-        self._open = self.photo is not None
-        self.toothy = self._open and self._shows_teeth(patch, white)
+        self._points = points.astype(np.float64)
+        self._ring = self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
+        self._skull = RigidMap(pose, self._points[list(UPPER_LIP + LOWER_LIP + OUTER_LIPS)])
+        self._still = pose.inverse(self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])])
+        self._chin = pose.inverse(self._points[list(CHIN)])
+        gaps = uncross(self._points.copy(), UPPER_LIP, LOWER_LIP)
+        outer = self._points[list(OUTER_LIPS), :2]
+        self._window = Window.around(outer, 0.06 * pose.scale_px, self._size_px)
+        self._opening = cover(self._ring, self._window)
+        patch = face[self._window.slices].astype(np.float32)
+        self._textures = self._paint(face, patch, outer, white)
+        self._photo = self._photographed(patch) if float(gaps.max()) > _CLOSED_GAP * pose.scale_px else None
+        self._open = self._photo is not None
+        self._toothy = self._open and self._shows_teeth(patch, white)
         if not photographed:
-            self.photo = None
+            self._photo = None
         self.rest_gap: np.ndarray | float = 0.0 if self._open else gaps
 
     def fill_opening(self, base: np.ndarray) -> None:
         """Replace an open mouth's interior in ``base`` (s, s, 3) uint8 by lip colour, in place."""
         if not self._open:
             return
-        patch = base[self.place.slices].astype(np.float32)
+        patch = base[self._window.slices].astype(np.float32)
         wide = cv2.dilate(self._opening, np.ones((5, 5), np.uint8))
         lips = smooth_fill(patch, (wide < 0.05).astype(np.float32))
         full = cv2.GaussianBlur(cv2.dilate(self._opening, np.ones((3, 3), np.uint8)), (0, 0), 0.6)
-        base[self.place.slices] = np.round(mix(patch, lips, full))
+        base[self._window.slices] = np.round(mix(patch, lips, full))
 
     def _paint(self, face: np.ndarray, patch: np.ndarray, outer: np.ndarray, white: np.ndarray) -> MouthTextures:
-        lips = cover(outer, self.place) * (1 - cv2.dilate(self._opening, np.ones((5, 5), np.uint8)))
+        lips = cover(outer, self._window) * (1 - cv2.dilate(self._opening, np.ones((5, 5), np.uint8)))
         chosen = patch[lips > 0.9]
         flesh = np.median(chosen, axis=0) if len(chosen) else np.array((150.0, 90.0, 85.0))
-        cheek = self.points[[50, 280, 205, 425], :2].round().astype(int).clip(2, self._size_px - 3)
+        cheek = self._points[[50, 280, 205, 425], :2].round().astype(int).clip(2, self._size_px - 3)
         skin = np.median([face[y - 2 : y + 3, x - 2 : x + 3].mean(axis=(0, 1)) for x, y in cheek], axis=0)
         grey = np.array((0.30, 0.59, 0.11))
         level = float(skin @ grey)
@@ -99,14 +99,14 @@ class MouthLayer:
         if int((inner > 0.9).sum()) < 12:
             return None
         color = smooth_fill(patch, (inner > 0.9).astype(np.float32))
-        x, y = self.place.grid()
+        x, y = self._window.grid()
         top = np.interp(x[0], self._ring[:11, 0], self._ring[:11, 1]).astype(np.float32)
-        lower = self.points[list(LOWER_LIP), :2]
+        lower = self._points[list(LOWER_LIP), :2]
         bottom = np.interp(x[0], lower[:, 0], lower[:, 1]).astype(np.float32)
         # Above the lip's edge the teeth go on: the top row of what was seen is repeated upward.
         reach = np.minimum(top + 1.5, (top + bottom) / 2)[None, :]
-        rows = np.maximum(y, reach) - self.place.y0
-        color = cv2.remap(color, x - self.place.x0, rows.astype(np.float32), cv2.INTER_LINEAR)
+        rows = np.maximum(y, reach) - self._window.y0
+        color = cv2.remap(color, x - self._window.x0, rows.astype(np.float32), cv2.INTER_LINEAR)
         side = cv2.GaussianBlur((self._opening.max(axis=0) > 0.5).astype(np.float32)[None, :], (0, 0), 1.5)
         upper = np.clip((bottom[None, :] - 0.5 - y) / 1.5, 0, 1) * side
         share = self._dark_band(patch)
@@ -120,10 +120,10 @@ class MouthLayer:
 
     def _dark_band(self, patch: np.ndarray) -> float | None:
         """How far down (0..1) a photographed mouth is open between the teeth; None when one row fills it."""
-        top, bottom = self.points[13, :2], self.points[14, :2]
+        top, bottom = self._points[13, :2], self._points[14, :2]
         reach = float(np.linalg.norm(bottom - top))
         share = np.linspace(0.12, 0.88, 24)
-        line = top + share[:, None] * (bottom - top) - self.place.origin
+        line = top + share[:, None] * (bottom - top) - self._window.origin
         luma = cv2.GaussianBlur(patch.mean(axis=2), (0, 0), 1.2)
         profile = cv2.remap(luma, line[:, 0].astype(np.float32), line[:, 1].astype(np.float32), cv2.INTER_LINEAR).ravel()
         darkest = int(np.argmin(profile))
@@ -147,8 +147,8 @@ class MouthLayer:
         lips = lips.astype(np.float32)
         skull, jaw = self._planes(points, pose)
         blend = 1.0
-        if self.photo is not None:
-            expected = pose.apply(self.still)[:, :2]
+        if self._photo is not None:
+            expected = pose.apply(self._still)[:, :2]
             ring = points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
             blend = float(smoothstep(0.3, 2.5, np.abs(ring - expected).max()))
             if blend <= 0:
@@ -163,28 +163,28 @@ class MouthLayer:
 
     def _planes(self, points: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
         """Plane maps (2, 3) photo to picture for what is fixed to the skull and to the jaw."""
-        skull = self.skull.to(pose)
-        chin_drop = (points[list(CHIN)] - pose.apply(self.chin))[:, :2].mean(axis=0)
+        skull = self._skull.to(pose)
+        chin_drop = (points[list(CHIN)] - pose.apply(self._chin))[:, :2].mean(axis=0)
         lip = points[list(LOWER_LIP[4:7]), :2].mean(axis=0)
-        lip_rest = self.points[list(LOWER_LIP[4:7]), :2].mean(axis=0)
+        lip_rest = self._points[list(LOWER_LIP[4:7]), :2].mean(axis=0)
         lip_drop = lip - (skull[:, :2] @ lip_rest + skull[:, 2])
         # The lower lip hides the lower teeth but for their edges: they go mostly with it.
         jaw = skull.copy()
-        jaw[:, 2] += LIP_SHARE * lip_drop + (1 - LIP_SHARE) * chin_drop
+        jaw[:, 2] += _LIP_SHARE * lip_drop + (1 - _LIP_SHARE) * chin_drop
         return skull, jaw
 
     def _interior(self, skull: np.ndarray, jaw: np.ndarray, window: Window, lift: float) -> np.ndarray:
-        t = self.textures
-        canvas = self.canvas(self.points[14, :2])
+        t = self._textures
+        canvas = self._canvas(self._points[14, :2])
         inside = plane_warp(t.cavity, jaw @ canvas, window)
         lower = plane_warp(t.lower, jaw @ canvas, window)
         inside = mix(inside, lower[..., :3], lower[..., 3])
-        if self.photo is None:
-            upper = plane_warp(t.upper, skull @ self.canvas(self.points[13, :2]), window)
+        if self._photo is None:
+            upper = plane_warp(t.upper, skull @ self._canvas(self._points[13, :2]), window)
             return mix(inside, upper[..., :3], upper[..., 3])
-        origin = np.array([[1, 0, self.place.x0], [0, 1, self.place.y0], [0, 0, 1]], np.float64)
-        planes = (jaw, skull @ self._stretch(lift))[-len(self.photo) :]
-        for part, plane in zip(reversed(self.photo), planes, strict=True):
+        origin = np.array([[1, 0, self._window.x0], [0, 1, self._window.y0], [0, 0, 1]], np.float64)
+        planes = (jaw, skull @ self._stretch(lift))[-len(self._photo) :]
+        for part, plane in zip(reversed(self._photo), planes, strict=True):
             layer = plane_warp(part, plane @ origin, window)
             inside = mix(inside, layer[..., :3], layer[..., 3])
         return inside
@@ -192,7 +192,7 @@ class MouthLayer:
     def _lift(self, points: np.ndarray, skull: np.ndarray) -> float:
         """How far the upper lip is above its place in the photo, photo px."""
         ids = list(UPPER_LIP[3:8])
-        expected = self.points[ids, :2] @ skull[:, :2].T + skull[:, 2]
+        expected = self._points[ids, :2] @ skull[:, :2].T + skull[:, 2]
         shift = np.linalg.solve(skull[:, :2], (points[ids, :2] - expected).mean(axis=0))
         across = self._ring[10] - self._ring[0]
         down = np.array((-across[1], across[0])) / max(float(np.hypot(*across)), 1e-6)
@@ -200,9 +200,9 @@ class MouthLayer:
 
     def _stretch(self, lift: float) -> np.ndarray:
         """Photo to photo (3, 3): teeth grow up from their edges as the lip uncovers them."""
-        top, bottom = self.points[13, :2], self.points[14, :2]
+        top, bottom = self._points[13, :2], self._points[14, :2]
         height = max(float(np.linalg.norm(bottom - top)), 2.0)
-        factor = min(1.0 + max(lift, 0.0) / height, MOST_STRETCH) if self.toothy else 1.0
+        factor = min(1.0 + max(lift, 0.0) / height, _STRETCH) if self._toothy else 1.0
         across = self._ring[10] - self._ring[0]
         down = np.array((-across[1], across[0])) / max(float(np.hypot(*across)), 1e-6)
         out = np.eye(3)
@@ -210,9 +210,9 @@ class MouthLayer:
         out[:2, 2] = bottom - out[:2, :2] @ bottom
         return out
 
-    def canvas(self, middle: np.ndarray) -> np.ndarray:
+    def _canvas(self, middle: np.ndarray) -> np.ndarray:
         """Textures to photo (3, 3): painted for an upright frontal mouth, turned as the portrait's head is turned."""
-        t = self.textures
+        t = self._textures
         linear = self._pose.rotation[:2, :2] / t.step
         out = np.eye(3)
         out[:2, :2] = linear
@@ -226,7 +226,7 @@ class MouthLayer:
         below = cv2.warpAffine(soft, np.array([[1, 0, 0], [0, 1, sigma * 0.7]], np.float32), soft.shape[::-1])
         depth = np.clip((below - 0.25) / 0.65, 0, 1)
         shade = 0.36 + 0.64 * depth
-        if self.photo is not None:
+        if self._photo is not None:
             shade = 0.75 + 0.25 * shade
         return shade[..., None].astype(np.float32)
 

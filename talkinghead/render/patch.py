@@ -119,22 +119,22 @@ class RigidMap:
     """What a head that turns from ``start`` does to some ``points`` (n, 3) px of the photo, as an affine map of the plane."""
 
     def __init__(self, start: HeadPose, points: np.ndarray) -> None:
-        self.canonical = start.inverse(points)
-        self.middle = points[:, :2].mean(axis=0)
-        self.around = points[:, :2] - self.middle
-        self.flat = np.linalg.inv(start.scale_px * start.rotation[:2, :2])
+        self._canonical = start.inverse(points)
+        self._middle = points[:, :2].mean(axis=0)
+        self._around = points[:, :2] - self._middle
+        self._flat = np.linalg.inv(start.scale_px * start.rotation[:2, :2])
         # A ridge keeps thin sets (closed lips) from tipping over.
-        square = self.around.T @ self.around
+        square = self._around.T @ self._around
         ridge = 0.02 * float(np.trace(square)) * np.eye(2)
-        self.fit = np.linalg.solve(square + ridge, self.around.T)
+        self._fit = np.linalg.solve(square + ridge, self._around.T)
 
     def to(self, end: HeadPose) -> np.ndarray:
         """The map (2, 3) that comes closest to what turning to ``end`` does to the points."""
-        there = end.apply(self.canonical)[:, :2]
+        there = end.apply(self._canonical)[:, :2]
         after = there.mean(axis=0)
-        plane = end.scale_px * end.rotation[:2, :2] @ self.flat
-        linear = plane + (self.fit @ (there - after - self.around @ plane.T)).T
-        return np.concatenate((linear, (after - linear @ self.middle)[:, None]), axis=1)
+        plane = end.scale_px * end.rotation[:2, :2] @ self._flat
+        linear = plane + (self._fit @ (there - after - self._around @ plane.T)).T
+        return np.concatenate((linear, (after - linear @ self._middle)[:, None]), axis=1)
 
 
 def mix(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> np.ndarray:

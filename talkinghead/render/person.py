@@ -73,12 +73,12 @@ class Person:
     def __init__(self, base: np.ndarray, layers: Layers) -> None:
         """``base`` (s, s, 3) uint8 RGB is the photo as it is to be moved; ``layers`` are those of the photo itself."""
         whole = (layers.alpha == 255)[..., None]
-        self.fine = FinePhoto(np.dstack((np.where(whole, base, layers.head), layers.alpha)))
-        self.plate = layers.plate
+        self._fine = FinePhoto(np.dstack((np.where(whole, base, layers.head), layers.alpha)))
+        self._plate = layers.plate
 
     def sample(self, places: np.ndarray, window: Window, out: np.ndarray) -> None:
         """Draw ``window`` into ``out`` (h, w, 3) uint8; ``places`` as for `FinePhoto.sample`."""
-        moved = self.fine.sample(places)
+        moved = self._fine.sample(places)
         rest = cv2.bitwise_not(cv2.extractChannel(moved, 3))
-        behind = cv2.multiply(self.plate[window.slices], cv2.merge([rest] * 3), scale=1 / 255)
+        behind = cv2.multiply(self._plate[window.slices], cv2.merge([rest] * 3), scale=1 / 255)
         cv2.add(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), behind, dst=out)

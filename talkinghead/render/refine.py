@@ -27,9 +27,9 @@ EYE_PX = (64, 48)
 CHANNELS = 5
 """RGB and how much of each pixel two outlines cover: lip opening and lips, or lid opening and iris."""
 _TAPS_REACH_PX = 2
-TURN_GAIN = 5.0
-TURN = 3
-DISC = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], 1)
+_TURN_GAIN = 5.0
+_TURN = 3
+_DISC = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], 1)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def eye_spots(driven: Driven) -> list[Spot]:
 def _eye_spot(points: np.ndarray, eye: EyeIndex, mirrored: bool) -> Spot:
     lids = points[list(eye.upper + eye.lower[-2:0:-1])]
     iris, rim = points[eye.iris[0]], points[list(eye.iris[1:])]
-    disc = iris + DISC * float(np.linalg.norm(rim - iris, axis=1).mean())
+    disc = iris + _DISC * float(np.linalg.norm(rim - iris, axis=1).mean())
     corners = points[[eye.upper[0], eye.upper[-1]]].mean(axis=0)  # they stay when the lids move
     return _spot(corners, EYE_PX, mirrored, (lids, disc))
 
@@ -120,7 +120,7 @@ def patch_input(frame: np.ndarray, spots: list[Spot]) -> np.ndarray:
 
 def motion_code(z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
     """What a network is told of the motion, (D + 3,) float32: ``z_dyn`` (D,) from the portrait's rest and the head's turn."""
-    return np.concatenate([z_dyn, TURN_GAIN * np.asarray(z_pose)[:TURN]]).astype(np.float32)
+    return np.concatenate([z_dyn, _TURN_GAIN * np.asarray(z_pose)[:_TURN]]).astype(np.float32)
 
 
 def code_mirror(latent: LatentModel) -> np.ndarray:

@@ -25,13 +25,13 @@ class FinePhoto:
         sharp = photo.astype(np.float32)
         wide = _interleaved(sharp, _filtered(sharp, taps[None], (1, 0)), 1)
         fine = _interleaved(wide, _filtered(wide, taps[:, None], (0, 1)), 0)[:-1, :-1]  # nothing past the last pixel
-        self.fine = np.clip(np.rint(fine), 0, 255).astype(np.uint8)
+        self._fine = np.clip(np.rint(fine), 0, 255).astype(np.uint8)
 
     def sample(self, places: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The colours (h, w, 3) uint8 at ``places`` (h, w, 2) float32, x and y in px times `FINE`, written to ``out`` where it is
         given; outside the photo its border goes on."""
         whole, share = cv2.convertMaps(places, _ONE_MAP, cv2.CV_16SC2)
-        return cv2.remap(self.fine, whole, share, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(self._fine, whole, share, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _filtered(picture: np.ndarray, taps: np.ndarray, anchor: tuple[int, int]) -> np.ndarray:

@@ -73,7 +73,7 @@ class Surround:
         """``alone``: what is moved is the person only, so that hair may go wholly with the head."""
         oval = points[list(OVAL)].astype(np.float64)
         self._pose, self._size_px = pose, size_px
-        self.oval = pose.inverse(oval)
+        self._oval = pose.inverse(oval)
         self._center = oval[:, :2].mean(axis=0)
         roll = np.arctan2(pose.rotation[1, 0], pose.rotation[0, 0])
         self._turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
@@ -81,12 +81,12 @@ class Surround:
         angle = np.arctan2(local[:, 1], local[:, 0])
         order = np.argsort(angle)
         self._angle, self._radius = angle[order], np.hypot(*local.T)[order]
-        self._oval_z = self.oval[order, 2]
+        self._oval_z = self._oval[order, 2]
         self.source = self._vertices(oval[:, :2])
         ratio, angle = self.ratio(self.source)
         self.weight = self._falloff(ratio, angle, alone)
-        self.canonical = self._place(ratio, angle)
-        self.drag = self._dragging(oval[:, :2])
+        self._canonical = self._place(ratio, angle)
+        self._drag = self._dragging(oval[:, :2])
 
     def ratio(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distance from the face centre over the outline's in that direction, and the angle (0 right, pi/2 down)."""
@@ -97,10 +97,10 @@ class Surround:
 
     def follow(self, oval: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
         """Driven places from the driven outline (36, 3) px and the driving pose."""
-        rigid = pose.apply(self.canonical)
-        stretch = oval[:, :2] - pose.apply(self.oval)[:, :2]
-        start = self._pose.apply(self.canonical)[:, :2]
-        moved = self.source + self.weight[:, None] * (rigid[:, :2] - start) + self.drag @ stretch
+        rigid = pose.apply(self._canonical)
+        stretch = oval[:, :2] - pose.apply(self._oval)[:, :2]
+        start = self._pose.apply(self._canonical)[:, :2]
+        moved = self.source + self.weight[:, None] * (rigid[:, :2] - start) + self._drag @ stretch
         return moved, rigid[:, 2]
 
     def _vertices(self, oval: np.ndarray) -> np.ndarray:

@@ -82,41 +82,41 @@ class WarpDecoder:
         self._face = np.ascontiguousarray(face)
         size_px = face.shape[0]
         points = np.array(points, np.float64)
-        self.inset = skin_inset(points, pose)
+        self._inset = skin_inset(points, pose)
         self._prepare(points, pose)
-        self.rest = points
-        self.surround = Surround(points, pose, size_px, alone=layers is not None)
+        self._rest = points
+        self._surround = Surround(points, pose, size_px, alone=layers is not None)
         inner = face_triangles(canonical)
         count = SKIN_POINTS + 14 * len(_EYES)
         outer = self._outer_triangles(points, count)
         layer = np.concatenate((np.full(len(outer), _AROUND), np.full(len(inner), _FACE)))
         source, _ = self._vertices(points, pose)
-        self.mesh = Mesh(source, np.concatenate((outer, inner)), layer, size_px, _STEPS)
-        self.eyes = [EyeLayer(face, points, pose, eye) for eye in _EYES]
-        white = np.mean([eye.white_level for eye in self.eyes], axis=0)
-        self.mouth = MouthLayer(face, points, pose, white, photographed=photographed)
+        self._mesh = Mesh(source, np.concatenate((outer, inner)), layer, size_px, _STEPS)
+        self._eyes = [EyeLayer(face, points, pose, eye) for eye in _EYES]
+        white = np.mean([eye.white_level for eye in self._eyes], axis=0)
+        self._mouth = MouthLayer(face, points, pose, white, photographed=photographed)
         base, shut = self._face.copy(), self._face.copy()
-        for part in self.eyes:
+        for part in self._eyes:
             part.fill_opening(base)
             part.fill_lid(shut)
-        self.mouth.fill_opening(base)
-        self.plain, self.base, self.shut = FinePhoto(self._face), FinePhoto(base), FinePhoto(shut)
-        self.person = None if layers is None else Person(base, layers)
+        self._mouth.fill_opening(base)
+        self._plain, self._base, self._shut = FinePhoto(self._face), FinePhoto(base), FinePhoto(shut)
+        self._person = None if layers is None else Person(base, layers)
 
     def _outer_triangles(self, points: np.ndarray, offset: int) -> np.ndarray:
-        places = np.concatenate((points[list(OVAL), :2], self.surround.source))
-        numbers = np.concatenate((OVAL, offset + np.arange(len(self.surround.source))))
+        places = np.concatenate((points[list(OVAL), :2], self._surround.source))
+        numbers = np.concatenate((OVAL, offset + np.arange(len(self._surround.source))))
         return numbers[delaunay(places)].astype(np.int32)
 
     def _prepare(self, points: np.ndarray, pose: HeadPose) -> np.ndarray:
         """Uncross lips and lids and draw the hidden edge in, in place; returns the gaps (11,) px between the lips."""
-        points[:SKIN_POINTS] += pose.scale_px * self.inset @ pose.rotation.T
+        points[:SKIN_POINTS] += pose.scale_px * self._inset @ pose.rotation.T
         for eye in _EYES:
             uncross(points, eye.upper, eye.lower)
         return uncross(points, UPPER_LIP, LOWER_LIP)
 
     def _vertices(self, points: np.ndarray, pose: HeadPose) -> tuple[np.ndarray, np.ndarray]:
-        around, depth = self.surround.follow(points[list(OVAL)], pose)
+        around, depth = self._surround.follow(points[list(OVAL)], pose)
         lashes = [lash_points(points, eye, pose.scale_px) for eye in _EYES]
         near = np.concatenate((points[:SKIN_POINTS], *lashes))
         return np.concatenate((near[:, :2], around)), np.concatenate((near[:, 2], depth))
@@ -125,13 +125,13 @@ class WarpDecoder:
     def lipped(self) -> np.ndarray:
         """The photo (512, 512, 3) uint8 with lip colour where an open mouth's interior was."""
         out = self._face.copy()
-        self.mouth.fill_opening(out)
+        self._mouth.fill_opening(out)
         return out
 
     def driven(self, points: np.ndarray, pose: HeadPose) -> Driven:
         """Points (478, 3) px and a pose made ready to be drawn: finite, lips and lids uncrossed."""
-        points = np.where(np.isfinite(points), points, self.rest).astype(np.float64)
-        gaps = np.maximum(self._prepare(points, pose) - self.mouth.rest_gap, 0.0)
+        points = np.where(np.isfinite(points), points, self._rest).astype(np.float64)
+        gaps = np.maximum(self._prepare(points, pose) - self._mouth.rest_gap, 0.0)
         return Driven(points, pose, gaps)
 
     def draw(self, points: np.ndarray, pose: HeadPose) -> np.ndarray:
@@ -142,29 +142,29 @@ class WarpDecoder:
         """The frame (512, 512, 3) uint8 RGB."""
         points, pose, gaps = driven.points, driven.pose, driven.gaps
         target, depth = self._vertices(points, pose)
-        moved = self.mesh.displacement(target, depth)
+        moved = self._mesh.displacement(target, depth)
         out = self._face.copy()
         area = Window(0, 0, 0, 0) if moved is None else moved.area
         for y in range(area.y0, area.y1, _BAND_PX):  # a few rows at a time stay in the cache
             band = Window(area.x0, y, area.x1, min(y + _BAND_PX, area.y1))
-            if self.person is None:
-                self.base.sample(_places(moved, band), out[band.slices])
+            if self._person is None:
+                self._base.sample(_places(moved, band), out[band.slices])
             else:
-                self.person.sample(_places(moved, band), band, out[band.slices])
+                self._person.sample(_places(moved, band), band, out[band.slices])
 
         def look(photo: FinePhoto, window: Window) -> Look:
             return lambda: photo.sample(_places(moved, window))
 
-        for part in self.eyes:
+        for part in self._eyes:
             window = part.window(points)
             if not window.empty:
-                lids = out[window.slices] if window in area else look(self.base, window)()
-                drawn = part.draw(lids, look(self.plain, window), look(self.shut, window), window, points, pose)
+                lids = out[window.slices] if window in area else look(self._base, window)()
+                drawn = part.draw(lids, look(self._plain, window), look(self._shut, window), window, points, pose)
                 out[window.slices] = _to_bytes(drawn)
-        window = self.mouth.window(points)
+        window = self._mouth.window(points)
         if not window.empty:
-            lips = out[window.slices] if window in area else look(self.base, window)()
-            out[window.slices] = _to_bytes(self.mouth.draw(lips, look(self.plain, window), window, points, gaps, pose))
+            lips = out[window.slices] if window in area else look(self._base, window)()
+            out[window.slices] = _to_bytes(self._mouth.draw(lips, look(self._plain, window), window, points, gaps, pose))
         return out
 
 

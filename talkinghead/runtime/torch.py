@@ -98,7 +98,8 @@ class TorchEngine:
         return self._torch.from_numpy(np.ascontiguousarray(here, np.float32))  # the graph, or the CPU, takes it from there
 
     def call(self, given: list[Any]) -> tuple[Any, ...]:
-        """Outputs in their order, float32, of input tensors on the device: for who records more than this network in one graph."""
+        """Outputs in their order, float32, of input tensors on the device: for who records more than this network in one
+        graph."""
         half = self._half
         with self._torch.autocast(self._device, dtype=half, enabled=half is not None, cache_enabled=False):
             made = self._module(*given)

@@ -90,7 +90,7 @@ def test_a_part_is_the_same_as_that_part_of_all() -> None:
 
 
 def drawn_wholly(monkeypatch: pytest.MonkeyPatch, places: np.ndarray, target: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    monkeypatch.setattr("talkinghead.render.mesh.MOST_STEEP", -1)
+    monkeypatch.setattr("talkinghead.render.mesh._MOST_STEEP", -1)
     found = mesh(places).displacement(target, depth)
     monkeypatch.undo()
     assert found is not None

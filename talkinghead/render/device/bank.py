@@ -17,8 +17,8 @@ _FIRST = 4
 class PreparedPortrait:
     """Constants of one portrait by name, of the same shapes for every portrait, and its pictures.
 
-    floats: float32; ints: int32; texels (n,) int32, each four bytes red, green, blue, alpha; ``ints["textures"]`` (k, 3) tells where
-    each picture begins, its width and its height.
+    floats: float32; ints: int32; texels (n,) int32, each four bytes red, green, blue, alpha; ``ints["textures"]`` (k, 3) tells
+    where each picture begins, its width and its height.
     """
 
     floats: Mapping[str, np.ndarray]
@@ -75,7 +75,8 @@ class Bank:
             self.texels = torch.zeros(_FIRST, len(portrait.texels), dtype=torch.int32, device=self._device)
         if not self._free:
             self._grow(self._floats, self._ints)
-        slot = self._free.pop(0)
+        slot = min(self._free)
+        self._free.remove(slot)
         self._floats.put(slot, portrait.floats)
         self._ints.put(slot, portrait.ints)
         self.texels[slot] = torch.from_numpy(portrait.texels).to(self._device)
@@ -93,6 +94,7 @@ class Bank:
 
     def _grow(self, floats: _Packed, ints: _Packed) -> None:
         count = len(self.texels)
-        floats.store, ints.store, self.texels = (torch.cat((x, torch.zeros_like(x))) for x in (floats.store, ints.store, self.texels))
+        stores = (floats.store, ints.store, self.texels)
+        floats.store, ints.store, self.texels = (torch.cat((store, torch.zeros_like(store))) for store in stores)
         self._free += range(count, 2 * count)
         self.grown += 1

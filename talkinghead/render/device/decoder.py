@@ -11,6 +11,7 @@ from torch import Tensor
 from talkinghead.constants import SIZE_PX
 from talkinghead.errors import EngineError
 from talkinghead.motion.latent import FaceCode, LatentModel
+from talkinghead.render.decoder import Decoder
 from talkinghead.render.device import output
 from talkinghead.render.device.bank import Bank
 from talkinghead.render.device.eyes import DeviceEyes
@@ -21,11 +22,8 @@ from talkinghead.render.device.prepare import prepared
 from talkinghead.render.device.refine import DeviceRefiners, PatchNetworks, softness
 from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.texture import packed, unpacked
-from talkinghead.render.person import trusted_layers
 from talkinghead.render.refine import eye_spots, mouth_spots, patch_input
 from talkinghead.render.resample import FINE
-from talkinghead.render.softness import softness_px
-from talkinghead.render.warp import WarpDecoder
 from talkinghead.runtime.torch import Graph
 
 FORMS = ("rgb", "nv12")
@@ -38,7 +36,8 @@ class DeviceDecoder:
     """Draws portraits of one latent model, any of them in one batch. Any thread may call it; calls wait for one another."""
 
     def __init__(self, latent: LatentModel, *, device: str = "cuda", refine: bool = True) -> None:
-        """device: cuda, or cpu (for comparison: `render.decoder` is many times as quick there). Without ``refine`` the warp alone.
+        """device: cuda, or cpu (for comparison: `render.decoder` is many times as quick there). Without ``refine`` the warp
+        alone.
 
         EngineError where the networks cannot be loaded."""
         self._latent, self._device = latent, device
@@ -57,11 +56,10 @@ class DeviceDecoder:
         """The number of one portrait more: ``face`` (512, 512, 3) uint8 RGB, its ``points`` (478, 3) px and their ``code``.
 
         EngineError where it does not fit."""
-        layers, others, soft_px = trusted_layers(face, points), {}, 0.0
-        warp = WarpDecoder(face, points, code.pose, self._latent.mean, layers=layers)
+        still = Decoder(face, points, code.pose, self._latent)
+        warp, others, soft_px = still._warp, {}, still._soft_px
         if self._networks is not None:
-            rest, soft_px = warp.driven(points, code.pose), softness_px(face, points)
-            others = softness(soft_px)
+            rest, others = warp.driven(points, code.pose), softness(soft_px)
             for part, spots in (("mouth", mouth_spots(rest)), ("eye", eye_spots(rest))):
                 others.update(self._networks.features(part, patch_input(face, spots)))
         made = prepared(warp, code, self._latent, others)
@@ -78,8 +76,8 @@ class DeviceDecoder:
             self._bank.remove(slot)
 
     def run(self, *, slot: np.ndarray, z_pose: np.ndarray, z_dyn: np.ndarray, form: str = "rgb") -> dict[str, np.ndarray]:
-        """``image`` of portraits ``slot`` (n,) under ``z_pose`` (n, 6) from their poses and ``z_dyn`` (n, D) from their rest, in this
-        machine's memory: RGB (n, 512, 512, 3) uint8, or NV12 (n, 768, 512) uint8 (BT.601, limited)."""
+        """``image`` of portraits ``slot`` (n,) under ``z_pose`` (n, 6) from their poses and ``z_dyn`` (n, D) from their rest, in
+        this machine's memory: RGB (n, 512, 512, 3) uint8, or NV12 (n, 768, 512) uint8 (BT.601, limited)."""
         with self._lock:
             drawn = self.draw(slot, z_pose, z_dyn, form)
             return {"image": output.fetched(drawn).numpy()}
@@ -94,7 +92,7 @@ class DeviceDecoder:
             raise EngineError("slot (n,), z_pose (n, 6) and z_dyn (n, D) need the same n, 1 or more")
         with self._lock, torch.inference_mode():
             soft = not self._soft.isdisjoint(numbers.tolist())
-            parts = [self._part([values[k : k + _SIZES[-1]] for values in given], form, soft) for k in range(0, len(numbers), _SIZES[-1])]
+            parts = [self._part(list(part), form, soft) for part in zip(*(v.split(_SIZES[-1]) for v in given), strict=True)]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _part(self, given: list[Tensor], form: str, soft: bool) -> Tensor:

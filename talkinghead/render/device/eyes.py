@@ -11,7 +11,7 @@ from talkinghead.render.device.geometry import EYES, index, inverse, smoothstep
 from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.shapes import cover, strokes
 from talkinghead.render.device.texture import Patches, unpacked
-from talkinghead.render.eyes import LASH_DARKNESS, LID_SKIN, PAST_FOLD
+from talkinghead.render.eyes import _LASH_DARKNESS, _LID_SKIN, _PAST_FOLD
 
 EYE_AREA_PX = (128, 96)
 """Width and height of what is drawn at once: an eye at twice the photo's size."""
@@ -50,19 +50,19 @@ class DeviceEyes:
 
         plain, shut = scene.warped("plain_0", patches, 2).chunk(2, 1)
         skin = unpacked(patches.cut(scene.frames))
-        skin = torch.lerp(skin, shut, _over(LID_SKIN * closed))
+        skin = torch.lerp(skin, shut, _over(_LID_SKIN * closed))
         opening = filtered(cover(patches.local(ring), *EYE_AREA_PX), *self._soft)
         opening = opening * (1 - smoothstep(0.8, 1.0, closed))[..., None, None]
         ball = self._ball(scene, patches, inverse(linear), offset, turned)
         drawn = torch.lerp(skin, ball * self._shade(scene, opening).unsqueeze(-1), opening.unsqueeze(-1))
         line = strokes(patches.local(ring[:, :, : _LAST + 1]), self._taper.expand(n, 2, -1), rows["lash_radius"], *EYE_AREA_PX)
-        line = filtered(line, *self._lash_soft) * (LASH_DARKNESS * (2.5 * closed).clamp(max=1))[..., None, None]
+        line = filtered(line, *self._lash_soft) * (_LASH_DARKNESS * (2.5 * closed).clamp(max=1))[..., None, None]
         drawn = torch.lerp(drawn, rows["lash_colour"][:, :, None, None], line.unsqueeze(-1))
         patches.paste(scene.frames, torch.lerp(plain, drawn, _over(blend)), window)
 
     def _window(self, ring: Tensor, fold: Tensor) -> tuple[Patches, Tensor]:
         """Where the eyes are, and which pixels there `EyeLayer.draw` would touch."""
-        past = fold + PAST_FOLD * (fold - ring[:, :, 1:_LAST])
+        past = fold + _PAST_FOLD * (fold - ring[:, :, 1:_LAST])
         return around(torch.cat((ring, past), 2), _PAD_PX, EYE_AREA_PX)
 
     def _ball(self, scene: Scene, patches: Patches, back: Tensor, offset: Tensor, turned: Tensor) -> Tensor:

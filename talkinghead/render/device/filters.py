@@ -33,8 +33,8 @@ def filtered(picture: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 
 def cubic(shift: Tensor, size: int, margin: int) -> Tensor:
-    """Matrix (..., size, size + 2 margin) that samples a row ``shift`` (...) px on, by cubic convolution (Keys 1981, a = -0.5); the
-    row has ``margin`` places more at each end."""
+    """Matrix (..., size, size + 2 margin) that samples a row ``shift`` (...) px on, by cubic convolution (Keys 1981, a = -0.5);
+    the row has ``margin`` places more at each end."""
     at = torch.arange(size + 2 * margin, device=shift.device) - margin - torch.arange(size, device=shift.device)[:, None]
     t = (at - shift[..., None, None]).abs()
     near = (1.5 * t - 2.5) * t * t + 1

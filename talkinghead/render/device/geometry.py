@@ -10,7 +10,7 @@ from torch import Tensor
 
 from talkinghead.motion.latent import LatentModel
 from talkinghead.render.device.bank import Rows
-from talkinghead.render.eyes import LASH_DEPTH, LEFT_EYE, RIGHT_EYE
+from talkinghead.render.eyes import _LASH_DEPTH, LEFT_EYE, RIGHT_EYE
 from talkinghead.render.layout import LOWER_LIP, OVAL, SKIN_POINTS, UPPER_LIP
 
 EYES = (LEFT_EYE, RIGHT_EYE)
@@ -32,8 +32,8 @@ class Pose:
 
 @dataclass(frozen=True)
 class Faces:
-    """Driven faces: points (n, 478, 3) px whose lips and lids do not cross; gaps (n, 11) px between the lips; lids' mean gaps (n, 2)
-    px; what a turned head does to the plane of eyes and mouth (n, 3), linear (n, 3, 2, 2) and offset (n, 3, 2)."""
+    """Driven faces: points (n, 478, 3) px whose lips and lids do not cross; gaps (n, 11) px between the lips; lids' mean gaps
+    (n, 2) px; what a turned head does to the plane of eyes and mouth (n, 3), linear (n, 3, 2, 2) and offset (n, 3, 2)."""
 
     points: Tensor
     pose: Pose
@@ -95,7 +95,7 @@ class Geometry:
         margin = points[:, self._margin]
         way = points[:, self._fold] - margin
         length = torch.linalg.vector_norm(way[..., :2], dim=-1, keepdim=True)
-        lashes = margin + way * (LASH_DEPTH * pose.scale / length.clamp(min=1e-6)).clamp(max=0.6)
+        lashes = margin + way * (_LASH_DEPTH * pose.scale / length.clamp(min=1e-6)).clamp(max=0.6)
         rigid = pose.apply(rows["out_canonical"])
         stretch = points[:, self._oval, :2] - pose.apply(rows["oval"])[..., :2]
         moved = rows["out_source"] + rows["out_weight"] * (rigid[..., :2] - rows["out_start"]) + rows["out_drag"] @ stretch

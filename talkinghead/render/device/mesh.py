@@ -9,12 +9,12 @@ from torch.nn import functional as F
 from talkinghead.constants import SIZE_PX
 from talkinghead.render.device.bank import Rows
 from talkinghead.render.device.shapes import keys, uppermost
-from talkinghead.render.mesh import MOST_STEEP, ROUNDS_AROUND, ROUNDS_FACE, STEEP, STILL_PX
+from talkinghead.render.mesh import _MOST_STEEP, _ROUNDS_AROUND, _ROUNDS_FACE, _STEEP, _STILL_PX
 
 STEPS = (4, 2)
 """Pixels between displacements, around the face and in it."""
-_BUDGETS = (1 << 16, 1 << 17)
-"""Places of all triangles' rectangles: about three times those of the picture, twice as many within the face."""
+_BUDGETS = (1 << 17, 1 << 17)
+"""Places of all triangles' rectangles; a face so large that it fills the picture takes 90 000, one that leaves it as many."""
 _GRID_PX, _PAD_PX = 8, 2
 
 
@@ -29,22 +29,22 @@ class DeviceMesh:
         """Where each pixel comes from, px beside it: (n, 2, s, s), x and y, for ``target`` (n, v, 2) px and ``depth`` (n, v)."""
         triangles = rows["triangles"].long()
         shift = rows["source"] - target
-        moved = (shift.abs() > STILL_PX).any(-1)
+        moved = (shift.abs() > _STILL_PX).any(-1)
         at_corners, places = (_taken(values, triangles) for values in (shift, target))
         active = _taken(moved.unsqueeze(-1), triangles).any(2).squeeze(-1) & (rows["real"] > 0)
         steep = self._steep(rows, at_corners) & active
         beside = steep.gather(1, rows["beside"].long().flatten(1)).view(*steep.shape, 3).any(-1)
-        smooth = ((steep.sum(1) <= MOST_STEEP) & ~(moved & (rows["rim"] > 0)).any(1))[:, None]
+        smooth = ((steep.sum(1) <= _MOST_STEEP) & ~(moved & (rows["rim"] > 0)).any(1))[:, None]
         drawn = torch.where(smooth, (steep | beside) & (rows["hidden"] == 0), active)
         layer, far = rows["layer"], _taken(depth.unsqueeze(-1), triangles).sum((2, 3))
         key = keys(layer, _areas(places) * rows["orientation"] > 0, far, drawn)
         record = _affine(places, at_corners)
         whole = smooth[..., None, None]
 
-        field = self._solved(rows, 0, shift, None, ROUNDS_AROUND) * whole
+        field = self._solved(rows, 0, shift, None, _ROUNDS_AROUND) * whole
         field = _blurred(self._drawn(0, field, places, torch.where(layer > 0, 0, key), record))
         field = F.interpolate(field, scale_factor=2.0, mode="bilinear")
-        found = torch.where(whole, self._solved(rows, 1, shift, field, ROUNDS_FACE), field)
+        found = torch.where(whole, self._solved(rows, 1, shift, field, _ROUNDS_FACE), field)
         found = self._drawn(1, found, places, torch.where(smooth | (layer > 0), key, 0), record)
         field = field + self._near(rows, target) * _blurred(found - field)
         return F.interpolate(field, scale_factor=2.0, mode="bilinear")
@@ -53,7 +53,7 @@ class DeviceMesh:
         first, second = at_corners[:, :, 1] - at_corners[:, :, 0], at_corners[:, :, 2] - at_corners[:, :, 0]
         a, b, c, d = rows["by_place"].unsqueeze(-1).unbind(1)
         change = ((first * a + second * b) ** 2 + (first * c + second * d) ** 2).sum(-1)
-        return (change > STEEP**2) | (rows["sliver"] > 0)
+        return (change > _STEEP**2) | (rows["sliver"] > 0)
 
     def _solved(self, rows: Rows, level: int, shift: Tensor, start: Tensor | None, rounds: int) -> Tensor:
         """`render.flow.Flow.solve`: (n, 2, side, side) px."""

@@ -12,13 +12,13 @@ from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.shapes import cover, strokes
 from talkinghead.render.device.texture import Patches, unpacked
 from talkinghead.render.layout import CHIN, LOWER_LIP, UPPER_LIP
-from talkinghead.render.mouth import LIP_SHARE, MOST_STRETCH
+from talkinghead.render.mouth import _LIP_SHARE, _STRETCH
 
 MOUTH_AREA_PX = (224, 160)
 """Width and height of what is drawn at once: a wide mouth at twice the photo's size."""
 _PAD_PX = 4.0
 _TOUCHING_PX = 0.05
-_SEAM_RADIUS_PX = 0.625
+_SEAM_RADIUS_PX = 0.85
 _SEAM = (0.42, 0.60, 0.58, 0.0)
 
 
@@ -88,7 +88,7 @@ class DeviceMouth:
         chin = faces.points[:, self._chin, :2].mean(1) - faces.pose.apply(rows["chin"])[:, 0, :2]
         lip = faces.points[:, self._lower[4:7], :2].mean(1)
         expected = (faces.linear[:, 2] @ rows["lip_rest"].unsqueeze(-1)).squeeze(-1) + faces.offset[:, 2]
-        return LIP_SHARE * (lip - expected) + (1 - LIP_SHARE) * chin
+        return _LIP_SHARE * (lip - expected) + (1 - _LIP_SHARE) * chin
 
     def _stretch(self, scene: Scene, back: Tensor) -> Tensor:
         """Photo to photo (n, 2, 2) about the lower lip's edge, the way back: shown teeth grow up as the lip uncovers them."""
@@ -97,7 +97,7 @@ class DeviceMouth:
         shift = (back @ lip.unsqueeze(-1)).squeeze(-1) - rows["upper_rest"]
         down = rows["mouth_down"]
         lift = -(shift * down).sum(-1, keepdim=True)
-        factor = (1 + lift.clamp(min=0) / rows["mouth_height"]).clamp(max=MOST_STRETCH)
+        factor = (1 + lift.clamp(min=0) / rows["mouth_height"]).clamp(max=_STRETCH)
         factor = torch.where(rows["mouth_toothy"] > 0, factor, 1.0).unsqueeze(-1)
         less = (1 / factor - 1) * down.unsqueeze(-1) * down.unsqueeze(-2)
         return less + torch.diag_embed(torch.ones_like(down))

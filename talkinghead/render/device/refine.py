@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from talkinghead.motion.latent import LatentModel
-from talkinghead.render.decoder import EYES_SOFTER
+from talkinghead.render.decoder import _EYES_SOFTER
 from talkinghead.render.device.filters import cubic, filtered, gaussian
 from talkinghead.render.device.geometry import EYES, index
 from talkinghead.render.device.mouth import DeviceMouth
@@ -17,7 +17,7 @@ from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.shapes import cover
 from talkinghead.render.device.texture import Patches, unpacked
 from talkinghead.render.layout import OUTER_LIPS
-from talkinghead.render.refine import DISC, EYE_PX, MOUTH_PX, TURN, TURN_GAIN, code_mirror
+from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EYE_PX, MOUTH_PX, code_mirror
 from talkinghead.runtime.torch import TorchEngine
 from talkinghead.runtime.weights import model_path
 
@@ -53,8 +53,8 @@ class PatchNetworks:
 def softness(soft_px: float) -> Arrays:
     """Constants of a portrait whose photo is so soft."""
     made: Arrays = {}
-    for part, soft in (("mouth", soft_px), ("eye", EYES_SOFTER * soft_px)):
-        made[f"{part}_wide"] = np.float32(np.abs(np.arange(-_MOST_SOFT_PX, _MOST_SOFT_PX + 1)) <= round(soft))
+    for part, soft in (("mouth", soft_px), ("eye", _EYES_SOFTER * soft_px)):
+        made[f"{part}_wide"] = (np.abs(np.arange(-_MOST_SOFT_PX, _MOST_SOFT_PX + 1)) <= round(soft)).astype(np.float32)
         made[f"{part}_soft"] = np.array((soft > 0,))
         width, height = PARTS[part]
         made[f"{part}_blur_down"], made[f"{part}_blur_across"] = gaussian(height, soft), gaussian(width, soft)
@@ -71,11 +71,11 @@ class DeviceRefiners:
         self._lids = index((n for eye in EYES for n in eye.upper + eye.lower[-2:0:-1]), device)
         self._corners = index((n for eye in EYES for n in (eye.upper[0], eye.upper[-1])), device)
         self._iris = index((n for eye in EYES for n in eye.iris), device)
-        self._disc = torch.tensor(DISC, dtype=torch.float32, device=device)
+        self._disc = torch.tensor(_DISC, dtype=torch.float32, device=device)
 
     def draw(self, scene: Scene, z_pose: Tensor, z_dyn: Tensor, soft: bool) -> None:
         """Into the scene's frames, under z_pose (n, 6) and z_dyn (n, D). ``soft``: whether any portrait is."""
-        code = torch.cat((z_dyn, TURN_GAIN * z_pose[:, :TURN]), 1)
+        code = torch.cat((z_dyn, _TURN_GAIN * z_pose[:, :_TURN]), 1)
         eyes, mouth = _Spots(*self._eye_outlines(scene), EYE_PX), _Spots(*self._mouth_outlines(scene), MOUTH_PX)
         eyes_given, mouth_given = eyes.input(scene.frames), mouth.input(scene.frames)
         # The eye on the picture's right is drawn mirrored, under the mirrored motion.
@@ -131,7 +131,7 @@ class _Spots:
 
     def add(self, frames: Tensor, change: Tensor) -> None:
         """Add a change (n, k, 3, h, w), 1 being white."""
-        wide = nn.functional.pad(change.flatten(0, 1), (_MARGIN_PX,) * 4, "replicate").view(*change.shape[:3], *self._wide.x.shape[-2:])
+        wide = nn.functional.pad(change.flatten(0, 1), (_MARGIN_PX,) * 4, "replicate").unflatten(0, change.shape[:2])
         more = self._shifted(wide, -self._shift).movedim(2, -1) * 255
         self.patches.paste(frames, unpacked(self.patches.cut(frames)) + nn.functional.pad(more, (0, 1)))
 
@@ -162,4 +162,3 @@ def _dilated(values: Tensor, wide: Tensor) -> Tensor:
 def _mirrored(pair: Tensor) -> Tensor:
     """The second of each two (n, 2, ..., w) left to right."""
     return torch.stack((pair[:, 0], pair[:, 1].flip(-1)), 1)
-

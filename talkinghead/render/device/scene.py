@@ -18,8 +18,8 @@ TEXTURES = ("plate", "base", "plain_0", "plain_1", "shut_0", "shut_1", "sclera_0
 
 @dataclass(frozen=True)
 class Scene:
-    """Constants of its rows, driven faces, frames (n, pixels + 1) int32, displacement (n, 2, pixels) px, and the portraits' pictures:
-    texels (slots, m) int32 with the rows' slots (n,)."""
+    """Constants of its rows, driven faces, frames (n, pixels + 1) int32, displacement (n, 2, pixels) px, and the portraits'
+    pictures: texels (slots, m) int32 with the rows' slots (n,)."""
 
     rows: Rows
     faces: Faces

@@ -7,8 +7,8 @@ from torch import Tensor
 
 _COLUMNS = 4
 """Looked at within a pixel."""
-_REACH_PX = 0.125
-"""OpenCV fills what its outline touches: half of a fourth of a pixel farther than the polygon's edge."""
+_REACH_PX = 0.145
+"""OpenCV fills what its outline touches: about half of a fourth of a pixel farther than the polygon's edge."""
 _ONE = 1 << 12
 """Sums of whole numbers come out the same in any order."""
 _KEY_BITS = 11
@@ -19,8 +19,8 @@ MOST_TRIANGLES = 1 << _KEY_BITS
 def cover(polygon: Tensor, width: int, height: int) -> Tensor:
     """How much of each pixel of a patch polygons cover: (n, k, h, w) float32 in 0..1.
 
-    ``polygon`` (n, k, e, 2) px of the patch, its upper edge from left to right, then the lower one back. Each edge adds all that lies
-    below it, or takes it away again: what it adds is put where the edge is and summed down the columns.
+    ``polygon`` (n, k, e, 2) px of the patch, its upper edge from left to right, then the lower one back. Each edge adds all that
+    lies below it, or takes it away again: what it adds is put where the edge is and summed down the columns.
     """
     n, k = polygon.shape[:2]
     start = polygon.unsqueeze(-2)
@@ -42,8 +42,8 @@ def cover(polygon: Tensor, width: int, height: int) -> Tensor:
 
 
 def strokes(points: Tensor, level: Tensor, radius: Tensor, width: int, height: int) -> Tensor:
-    """A line (n, k, h, w) float32 through points (n, k, m + 1, 2) px of the patch, each piece of its own ``level`` (n, k, m) in 0..1,
-    ``radius`` (n, k) px thick to each side."""
+    """A line (n, k, h, w) float32 through points (n, k, m + 1, 2) px of the patch, each piece of its own ``level`` (n, k, m) in
+    0..1, ``radius`` (n, k) px thick to each side."""
     x = torch.arange(width, device=points.device, dtype=points.dtype)
     y = torch.arange(height, device=points.device, dtype=points.dtype)[:, None]
     start, way = points[:, :, :-1, :, None, None], (points[:, :, 1:] - points[:, :, :-1])[..., None, None]
@@ -67,8 +67,8 @@ def keys(layer: Tensor, in_front: Tensor, far: Tensor, drawn: Tensor) -> Tensor:
 def uppermost(corners: Tensor, key: Tensor, side: int, budget: int) -> tuple[Tensor, Tensor]:
     """The triangle that is uppermost at each place of a square grid, (n, side * side) int64, and whether there is one.
 
-    ``corners`` (n, t, 3, 2) in the grid's places, ``key`` (n, t) as `keys`. Each triangle's bounding rectangle is listed, place by
-    place, in one list of ``budget`` places a row; what is past its end is not drawn.
+    ``corners`` (n, t, 3, 2) in the grid's places, ``key`` (n, t) as `keys`. Each triangle's bounding rectangle is listed, place
+    by place, in one list of ``budget`` places a row; what is past its end is not drawn.
     """
     n, count = key.shape
     corners = (corners * 16).round() / 16
@@ -95,7 +95,8 @@ def uppermost(corners: Tensor, key: Tensor, side: int, budget: int) -> tuple[Ten
 
 
 def _edges(corners: Tensor) -> Tensor:
-    """(n, t, 3, 3): coefficients a x + b y + c of each edge, not below 0 within, nor as far beyond as a line of one place is wide."""
+    """(n, t, 3, 3): coefficients a x + b y + c of each edge, not below 0 within, nor as far beyond as a line of one place is
+    wide."""
     way = corners.roll(-1, 2) - corners
     doubled = way[..., 0, 0] * way[..., 1, 1] - way[..., 0, 1] * way[..., 1, 0]
     turn = torch.where(doubled < 0, -1.0, 1.0)[..., None]

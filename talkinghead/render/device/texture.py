@@ -23,8 +23,8 @@ def packed(colours: Tensor) -> Tensor:
 def sample(texels: Tensor, slots: Tensor, table: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Colours (n, k, h, w, 4) float32 of k pictures a row, linear between pixels; outside a picture its border goes on.
 
-    ``texels`` (slots, m) int32; ``slots`` (n,) int64; ``table`` (n, k, 3) int32 as in `PreparedPortrait`; ``x``, ``y`` (n, k, h, w)
-    float32 px of each picture.
+    ``texels`` (slots, m) int32; ``slots`` (n,) int64; ``table`` (n, k, 3) int32 as in `PreparedPortrait`; ``x``, ``y`` (n, k, h,
+    w) float32 px of each picture.
     """
     start, width, height = (table[..., column, None, None].long() for column in range(3))
     start = start + (slots * texels.shape[1])[:, None, None, None]
@@ -35,8 +35,8 @@ def sample(texels: Tensor, slots: Tensor, table: Tensor, x: Tensor, y: Tensor) -
     right, upper = (left + 1).minimum(width - 1), start + top * width
     lower = start + (top + 1).minimum(height - 1) * width
     flat = texels.view(-1)
-    rows = (torch.lerp(unpacked(flat[row + left]), unpacked(flat[row + right]), across) for row in (upper, lower))
-    return torch.lerp(*rows, down)
+    above, below = (torch.lerp(unpacked(flat[row + left]), unpacked(flat[row + right]), across) for row in (upper, lower))
+    return torch.lerp(above, below, down)
 
 
 class Patches:

@@ -66,10 +66,13 @@ class Parts:
 def real_parts(options: ServeOptions) -> Parts:
     """The engine, WebRTC and the voice. Nothing is loaded before ``warm_up``."""
     from talkinghead.live.avatars import AvatarSource
-    from talkinghead.live.codecs import AUDIO_CLOCK_HZ, PACKET_SAMPLES
+    from talkinghead.live.codecs import AUDIO_CLOCK_HZ, PACKET_SAMPLES, tune
     from talkinghead.live.peer import Peer
     from talkinghead.live.session import LiveSession
+    from talkinghead.runtime.nvenc import encodes_on_gpu
 
+    if encodes_on_gpu(options.device):
+        tune(gpu=True)
     source = AvatarSource(options.portrait, options.device)
 
     def open_session(photo: bytes | None, observer: Observer) -> tuple[SessionLike, tuple[str, ...]]:
@@ -89,9 +92,11 @@ def real_parts(options: ServeOptions) -> Parts:
 def _warm_up(source: AvatarSource, options: ServeOptions) -> int:
     from talkinghead.live.admission import available_cores, measure, sessions_held
     from talkinghead.live.codecs import H264Encoder, VideoSettings, Vp8Encoder
+    from talkinghead.runtime.nvenc import encodes_on_gpu
 
     source.load()
-    encoder = (Vp8Encoder if options.codec == "vp8" else H264Encoder)(VideoSettings(options.bitrate_bps))
+    settings = VideoSettings(options.bitrate_bps, gpu=encodes_on_gpu(options.device))
+    encoder = (Vp8Encoder if options.codec == "vp8" else H264Encoder)(settings)
     cost, cores = measure(source.sample(), encoder), available_cores()
     held = sessions_held(cost, cores)
     figures = f"{cost.hop_ms:.1f} ms a hop, {cost.draw_ms:.1f} ms to draw, {cost.encode_ms:.1f} ms to encode a picture"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import cv2
@@ -23,6 +24,7 @@ from av.video.stream import VideoStream
 from talkinghead.errors import OutputError, TalkingHeadError
 from talkinghead.offline.subtitles import Line, add_subtitles
 from talkinghead.offline.target import FORMATS, PartFile, check_target, output_error
+from talkinghead.runtime.nvenc import file_encoder
 
 _SOUND_BIT_RATE = 160_000
 _BT709 = 1
@@ -51,6 +53,7 @@ class Mp4Writer:
         crf, preset: x264's quality (less is better) and effort.
         threads: of x264; None chooses by the number of cores.
         comment: a tag of the file; subtitles: a track of their own.
+        device: on which pictures are drawn: beside a GPU its own encoder is used where it can be.
         seal: copies the finished file from its first path to its second one on the way, e.g. to sign it.
 
     Raises OutputError where the file cannot be written (also from `write`, once the encoder has met the trouble), and
@@ -73,6 +76,7 @@ class Mp4Writer:
         comment: str = "",
         subtitles: list[Line] | None = None,
         seal: Seal | None = None,
+        device: str = "cpu",
     ) -> None:
         self.width, self.height = width - width % 2, height - height % 2
         if min(self.width, self.height) < 2:
@@ -82,6 +86,7 @@ class Mp4Writer:
         self._sound = _Sound(sound, sound_rate_hz, sound_channels)
         threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads)}
+        self._device = device
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, round(fps * _QUEUE_S)))
         self._comment, self._seal, self._subtitles = comment, seal, subtitles
         self._error: Exception | None = None
@@ -196,7 +201,8 @@ class Mp4Writer:
         container.close()
 
     def _add_video(self, container: OutputContainer) -> VideoStream:
-        stream = container.add_stream("libx264", rate=self._fps, options=self._x264)
+        name, options = file_encoder(self._device, self.width, self.height, self._x264)
+        stream = cast(VideoStream, container.add_stream(name, rate=self._fps, options=options))
         context = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
         context.time_base = Fraction(1, self._fps)

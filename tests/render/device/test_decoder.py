@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,15 @@ def made(refine: bool, *photos: np.ndarray) -> Pair:
     avatars = [Avatar.open(photo, networks=networks) for photo in photos]
     cases = [Case(a, device.add(a.portrait.face, a.portrait.points, a.portrait.code)) for a in avatars]
     return Pair(device, tuple(cases))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Its tensors are small: threads wait for one another longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

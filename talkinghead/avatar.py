@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
@@ -27,6 +28,9 @@ from talkinghead.runtime.batching import SessionEngine, seat
 from talkinghead.runtime.engine import Engine
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
 from talkinghead.speech.source import SpeechFile
+
+if TYPE_CHECKING:
+    from talkinghead.render.device.seat import DevicePortrait
 
 _BLOCK = SAMPLE_RATE_HZ // 10
 _MOTIONS_AHEAD = 8
@@ -72,7 +76,12 @@ class Avatar:
         self._speech_engine, self._motion_engine = networks.speech, networks.motion
         self._scales, self._style = networks.scales, networks.style
         matte = None if self._cutout is None else self._cutout.face_alpha(portrait.crop)
-        self._decoder = Decoder(portrait.face, portrait.points, portrait.code.pose, latent, networks.decoder, matte)
+        face, points, code = portrait.face, portrait.points, portrait.code
+        self._decoder: Decoder | DevicePortrait
+        if networks.device_decoder is not None and matte is None:
+            self._decoder = networks.device_decoder.seat(face, points, code)
+        else:
+            self._decoder = Decoder(face, points, code.pose, latent, networks.decoder, matte)
 
     @classmethod
     def open(

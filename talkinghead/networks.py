@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from talkinghead.motion.denoiser import MotionScales
 from talkinghead.motion.latent import LatentModel
@@ -16,7 +16,11 @@ from talkinghead.render.decoder import DecoderEngines
 from talkinghead.runtime.batching import Batcher
 from talkinghead.runtime.engine import Engine, choose_device, load_engine
 from talkinghead.runtime.settings import load_settings
+from talkinghead.runtime.torch import torch_has_cuda
 from talkinghead.runtime.weights import model_path, network_path
+
+if TYPE_CHECKING:
+    from talkinghead.render.device.seat import SharedDecoder
 
 BatchObserver: TypeAlias = Callable[[str, str, float], None]
 """Told (network, name, value) in any thread: see `runtime.batching.Observer`."""
@@ -36,12 +40,15 @@ class Networks:
     scales: MotionScales
     style: Style
     decoder: DecoderEngines | None
+    device_decoder: SharedDecoder | None = None
+    """Draws whole frames on a GPU, for all avatars; then ``decoder`` is for cut-outs alone."""
 
     @classmethod
     def load(cls, device: str = "cpu", *, refine: bool = True) -> Networks:
         """The shipped weights on a device; without ``refine`` not those of the decoder. EngineError when they cannot be run."""
         device = choose_device(device)
         latent = LatentModel.load(model_path("latent", "latent.npz"))
+        on_gpu = load_device_decoder(latent, refine=refine) if device == "cuda" and torch_has_cuda() else None
         return cls(
             latent,
             FaceReader(latent, device),
@@ -50,6 +57,7 @@ class Networks:
             MotionScales.load(model_path("motion", "motion.npz")),
             Style.load(model_path("motion", "style.npz")),
             DecoderEngines.load(device) if refine else None,
+            on_gpu,
         )
 
     def batched(self, observer: BatchObserver | None = None) -> Networks:
@@ -87,3 +95,10 @@ def batcher(network: str, engine: Engine, observer: BatchObserver | None = None)
     sizes = tuple(2**k for k in range(largest.bit_length()))
     told = None if observer is None else partial(observer, name)
     return Batcher(engine, stays=BATCHED[network], most_rows=largest, sizes=sizes, observer=told)
+
+def load_device_decoder(latent: LatentModel, device: str = "cuda", *, refine: bool = True) -> SharedDecoder:
+    """The decoder that draws whole frames through torch on cuda, or on cpu for comparison; EngineError without its weights."""
+    from talkinghead.render.device.decoder import DeviceDecoder
+    from talkinghead.render.device.seat import SharedDecoder
+
+    return SharedDecoder(DeviceDecoder(latent, device=device, refine=refine))

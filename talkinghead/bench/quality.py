@@ -37,7 +37,7 @@ def quality(material: Material, device: str, frames: int = 60, seed: int = 0, sa
     speech, motion = shipped("speech/speech", device), shipped("motion/motion", device)
     own = material.motion(speech, motion, seed)
     say("pictures")
-    ours = _painter(material, DecoderEngines.load(device))
+    ours = material.avatar(device).draw
     theirs = _painter(material, DecoderEngines(*(_torch("decoder", name) for name in _DECODER)))
     picked = np.linspace(0, len(exact.z_pose) - 1, min(frames, len(exact.z_pose))).astype(int)
     whole, moved = [], []

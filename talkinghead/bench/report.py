@@ -67,6 +67,8 @@ class Report:
     weights: str
     figures: tuple[Figure, ...] = field(default=())
     material: str = ""
+    notes: tuple[str, ...] = ()
+    """What could not be measured here, a line each."""
 
     def table(self) -> str:
         """Markdown: figures, where they come from, and what others published."""
@@ -74,6 +76,7 @@ class Report:
         for f in self.figures:
             cells = (f"{f.p50:g} {f.unit}", *("" if x is None else f"{x:g}" for x in (f.p95, f.p99, f.spread)), str(f.rounds))
             lines.append(f"| {f.name} | " + " | ".join(cells) + " |")
+        lines += ["", *self.notes] if self.notes else []
         lines += ["", "machine: " + ", ".join(f"{k} {v}" for k, v in self.machine.items())]
         lines += ["versions: " + ", ".join(f"{k} {v}" for k, v in self.versions.items()) + f"; weights {self.weights}"]
         lines += [f"photo and sound {self.material}, seed {self.seed}"]
@@ -94,8 +97,8 @@ class Report:
         """Read what `save` wrote; TalkingHeadError when it is not that."""
         try:
             held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            figures = tuple(Figure(**row) for row in held.pop("figures"))
-            return cls(**held, figures=figures)
+            figures, notes = tuple(Figure(**row) for row in held.pop("figures")), tuple(held.pop("notes", ()))
+            return cls(**held, figures=figures, notes=notes)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise TalkingHeadError(
                 f"{path} is not a benchmark's JSON: give a file of `talkinghead bench ... --json` ({type(error).__name__})"

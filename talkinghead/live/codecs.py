@@ -15,6 +15,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -31,6 +32,7 @@ from av.video.frame import PictureType
 from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.errors import TalkingHeadError
 from talkinghead.live.bitrate import BitrateControl
+from talkinghead.runtime.nvenc import NVENC
 
 DEFAULT_BITRATE_BPS = 2_500_000
 VIDEO_CLOCK_HZ = 90_000
@@ -53,6 +55,8 @@ class VideoSettings:
 
     bitrate_bps: int = DEFAULT_BITRATE_BPS
     fps: int = FRAME_RATE_HZ
+    gpu: bool = False
+    """H.264 by the GPU's encoder, as long as it takes pictures."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +146,29 @@ class VideoEncoder(Encoder):
 
 
 class H264Encoder(VideoEncoder):
-    """x264, constrained baseline. With a rate buffer (VBV) set, x264 takes another bitrate while it runs, without a keyframe."""
+    """x264, constrained baseline. With a rate buffer (VBV) set, x264 takes another bitrate while it runs, without a keyframe; so
+    does a GPU's encoder."""
+
+    def __init__(self, settings: VideoSettings, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(settings, now)
+        self._on_gpu = settings.gpu
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """As of every encoder. Where the GPU takes no more pictures (it may hold few streams), x264 goes on."""
+        try:
+            return super().encode(frame, force_keyframe)
+        except av.FFmpegError:
+            if not self._on_gpu:
+                raise
+            self._on_gpu, self._codec = False, None
+            return super().encode(frame, force_keyframe)
 
     def _open(self, bitrate_bps: int, light: bool) -> VideoCodecContext:
+        if self._on_gpu:
+            of_gpu = cast(VideoCodecContext, av.CodecContext.create(NVENC, "w"))
+            of_gpu.profile = "Baseline"
+            of_gpu.options = {"preset": "p3", "tune": "ull", "rc": "cbr", "zerolatency": "1", "delay": "0", "forced-idr": "1"}
+            return of_gpu
         codec = av.CodecContext.create("libx264", "w")
         codec.profile = "Baseline"
         codec.options = {
@@ -235,11 +259,11 @@ class EncoderFactory:
         return self.fallback(codec)
 
 
-def tune(bitrate_bps: int = DEFAULT_BITRATE_BPS, fps: int = FRAME_RATE_HZ) -> None:
+def tune(bitrate_bps: int = DEFAULT_BITRATE_BPS, fps: int = FRAME_RATE_HZ, *, gpu: bool = False) -> None:
     """Have aiortc use our video encoders in every connection that is made from now on. May be called again, to change the rates.
 
-    bitrate_bps is held for as long as no receiver reports congestion. Raises CodecError where aiortc has changed so much that it
-    would not ask us for an encoder (tested with 1.15 and 1.16).
+    bitrate_bps is held for as long as no receiver reports congestion; gpu: see `VideoSettings`. Raises CodecError where aiortc
+    has changed so much that it would not ask us for an encoder (tested with 1.15 and 1.16).
     """
     sender = rtcrtpsender.RTCRtpSender
     asks = getattr(sender, "_next_encoded_frame", None)
@@ -248,7 +272,7 @@ def tune(bitrate_bps: int = DEFAULT_BITRATE_BPS, fps: int = FRAME_RATE_HZ) -> No
         raise CodecError('this aiortc has no place for our encoders: pip install "aiortc>=1.15,<1.17"')
     current = rtcrtpsender.get_encoder
     fallback = current.fallback if isinstance(current, EncoderFactory) else current
-    rtcrtpsender.get_encoder = EncoderFactory(VideoSettings(bitrate_bps, fps), fallback)
+    rtcrtpsender.get_encoder = EncoderFactory(VideoSettings(bitrate_bps, fps, gpu), fallback)
 
 
 def ensure_tuned() -> None:

@@ -69,10 +69,13 @@ class Parts:
 def real_parts(options: ServeOptions, observer: BatchObserver) -> Parts:
     """The engine, WebRTC and the voice. The observer is told of batches, on a GPU."""
     from talkinghead.live.avatars import AvatarSource
-    from talkinghead.live.codecs import AUDIO_CLOCK_HZ, PACKET_SAMPLES
+    from talkinghead.live.codecs import AUDIO_CLOCK_HZ, PACKET_SAMPLES, tune
     from talkinghead.live.peer import Peer
     from talkinghead.live.session import LiveSession
+    from talkinghead.runtime.nvenc import encodes_on_gpu
 
+    if encodes_on_gpu(options.device):
+        tune(gpu=True)
     source = AvatarSource(options.portrait, options.device, observer)
 
     def open_session(photo: bytes | None, observer: Observer) -> tuple[SessionLike, tuple[str, ...]]:
@@ -92,9 +95,11 @@ def real_parts(options: ServeOptions, observer: BatchObserver) -> Parts:
 def _warm_up(source: AvatarSource, options: ServeOptions) -> int:
     from talkinghead.live.admission import available_cores, measure, sessions_held
     from talkinghead.live.codecs import H264Encoder, VideoSettings, Vp8Encoder
+    from talkinghead.runtime.nvenc import encodes_on_gpu
 
     source.load()
-    encoder = (Vp8Encoder if options.codec == "vp8" else H264Encoder)(VideoSettings(options.bitrate_bps))
+    settings = VideoSettings(options.bitrate_bps, gpu=encodes_on_gpu(options.device))
+    encoder = (Vp8Encoder if options.codec == "vp8" else H264Encoder)(settings)
     cost, cores = measure(source.sample(), encoder), available_cores()
     source.prepare()
     held = sessions_held(cost, cores)

@@ -141,7 +141,7 @@ def dub(
         seal = provenance.seal if provenance.signs else None
         lines = subtitles_of(Path(sound)) if lines is None else lines
         lines = [line for line in lines if line.start_ms < 1000 * speech.duration_s]
-        options = {"comment": comment, "threads": threads, "seal": seal, "subtitles": lines}
+        options = {"comment": comment, "threads": threads, "seal": seal, "subtitles": lines, "device": device}
         writer = _write(target, pictures, speech, rate, segments, progress, **options)
         wall_s = time.perf_counter() - started_s
 

@@ -40,13 +40,14 @@ class LongWriter:
         sound_rate_hz: int,
         sound_channels: int,
         threads: int | None = None,
+        device: str = "cpu",
         comment: str = "",
         subtitles: list[Line] | None = None,
         seal: Seal | None = None,
         beat: Callable[[], None] | None = None,
     ) -> None:
         self.width, self.height = width - width % 2, height - height % 2
-        self._segments, self._threads = segments, threads
+        self._segments, self._threads, self._device = segments, threads, device
         self._sound = SoundTrack(sound, sound_rate_hz, sound_channels)
         self._comment, self._subtitles, self._seal, self._beat = comment, subtitles, seal, beat
         self._piece: Mp4Writer | None = None
@@ -78,7 +79,7 @@ class LongWriter:
         """Append one picture, (height, width, 3) uint8 RGB; it may be changed by the caller afterwards."""
         if self._piece is None:
             path, fps = self._segments.next_piece, self._segments.fps
-            piece = Mp4Writer(path, self.width, self.height, sound=None, fps=fps, threads=self._threads)
+            piece = Mp4Writer(path, self.width, self.height, sound=None, fps=fps, threads=self._threads, device=self._device)
             self._piece = self._open.enter_context(piece)
         self._piece.write(image)
         if self._piece.frames == self._segments.piece_frames:

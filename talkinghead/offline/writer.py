@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import cv2
@@ -23,6 +24,7 @@ from talkinghead.errors import OutputError, TalkingHeadError
 from talkinghead.offline.mux import Seal, SoundTrack, new_container, sealed
 from talkinghead.offline.subtitles import Line, add_subtitles
 from talkinghead.offline.target import PartFile, check_target, output_error
+from talkinghead.runtime.nvenc import file_encoder
 
 _BT709 = 1
 """Code of BT.709 primaries and transfer (ISO/IEC 23091-2): those of sRGB photos, as browsers and players take them."""
@@ -48,6 +50,7 @@ class Mp4Writer:
         crf, preset: x264's quality (less is better) and effort.
         threads: of x264; None chooses by the number of cores.
         comment: a tag of the file; subtitles: a track of their own.
+        device: on which pictures are drawn: beside a GPU its own encoder is used where it can be.
         seal: copies the finished file from its first path to its second one on the way, e.g. to sign it.
 
     Raises OutputError where the file cannot be written (also from `write`, once the encoder has met the trouble), and
@@ -72,6 +75,7 @@ class Mp4Writer:
         comment: str = "",
         subtitles: list[Line] | None = None,
         seal: Seal | None = None,
+        device: str = "cpu",
     ) -> None:
         self.width, self.height = width - width % 2, height - height % 2
         if min(self.width, self.height) < 2:
@@ -81,6 +85,7 @@ class Mp4Writer:
         self._sound = None if sound is None else SoundTrack(sound, sound_rate_hz, sound_channels)
         threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads)}
+        self._device = device
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, round(fps * _QUEUE_S)))
         self._comment, self._seal, self._subtitles = comment, seal, subtitles
         self._error: Exception | None = None
@@ -188,7 +193,8 @@ class Mp4Writer:
                     container.mux(stream.encode(None))
 
     def _add_video(self, container: OutputContainer) -> VideoStream:
-        return self._tagged(container.add_stream("libx264", rate=self._fps, options=self._x264), "yuv420p")
+        name, options = file_encoder(self._device, self.width, self.height, self._x264)
+        return self._tagged(cast(VideoStream, container.add_stream(name, rate=self._fps, options=options)), "yuv420p")
 
     def _tagged(self, stream: VideoStream, format_: str) -> VideoStream:
         """``stream`` for pictures of this size and rate in a pixel format."""

@@ -61,7 +61,7 @@ class TorchEngine:
                 if stored and name.split(".")[0] not in self._net.float32:
                     layer.to(self._half)
         self._lock = threading.Lock()  # a graph has one place for its inputs and one for its outputs
-        self._graphs: OrderedDict[tuple[tuple[int, ...], ...], _Graph] = OrderedDict()
+        self._graphs: OrderedDict[tuple[tuple[int, ...], ...], Graph] = OrderedDict()
 
     def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
         """Outputs by name of float32 inputs by name."""
@@ -104,7 +104,7 @@ class TorchEngine:
         given = [self._tensor(inputs[name]) for name in self._net.inputs]
         try:
             with self._torch.inference_mode():
-                made = self._graph(given).replay(given, copy) if self._device == "cuda" else self._call(given)
+                made = self._graph(given).replay(given, copy) if self._device == "cuda" else self.call(given)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"{self._name} cannot be run on what it was given ({str(error).splitlines()[0][:200]})") from error
         return dict(zip(self._net.outputs, made, strict=True))
@@ -115,16 +115,18 @@ class TorchEngine:
             return here.value
         return self._torch.from_numpy(np.ascontiguousarray(here, np.float32))  # the graph, or the CPU, takes it from there
 
-    def _call(self, given: list[Any]) -> tuple[Any, ...]:
+    def call(self, given: list[Any]) -> tuple[Any, ...]:
+        """Outputs in their order, float32, of input tensors on the device: for who records more than this network in one
+        graph."""
         half = self._half
         with self._torch.autocast(self._device, dtype=half, enabled=half is not None, cache_enabled=False):
             made = self._module(*given)
         return tuple(value.float() for value in (made if isinstance(made, tuple) else (made,)))
 
-    def _graph(self, given: list[Any]) -> _Graph:
+    def _graph(self, given: list[Any]) -> Graph:
         key = tuple(tuple(value.shape) for value in given)
         if key not in self._graphs:
-            self._graphs[key] = _Graph(self._torch, [value.cuda() for value in given], self._call)
+            self._graphs[key] = Graph(self._torch, [value.cuda() for value in given], self.call)
             if len(self._graphs) > _GRAPHS:
                 self._graphs.popitem(last=False)
         self._graphs.move_to_end(key)
@@ -146,7 +148,7 @@ class TorchRows:
         self._rows.index_copy_(0, self._placed(index), self._placed(rows))
 
 
-class _Graph:
+class Graph:
     """A network at one batch size, recorded."""
 
     def __init__(self, torch: Any, given: list[Any], call: Callable[[list[Any]], tuple[Any, ...]]) -> None:

@@ -13,11 +13,15 @@ pytest.importorskip("onnxruntime")
 from shipped import needs_networks
 
 from talkinghead.bench import latency as latency_module
+from talkinghead.bench import run as run_module
 from talkinghead.bench import shared as shared_module
+from talkinghead.bench.gpu import NOT_HERE, frame_times, sessions_held
 from talkinghead.bench.latency import ANSWER, Rounds, latency
 from talkinghead.bench.material import Material, shipped
 from talkinghead.bench.networks import NETWORKS, ROWS, random_inputs
 from talkinghead.bench.quality import LEAST_PSNR_DB, psnr_db, quality
+from talkinghead.bench.report import Figure
+from talkinghead.bench.run import run_bench
 from talkinghead.bench.throughput import throughput
 from talkinghead.errors import EngineError, TalkingHeadError
 from talkinghead.networks import BATCHED
@@ -87,6 +91,27 @@ def test_sessions_at_once_go_through_batches_on_a_gpu(monkeypatch: pytest.Monkey
 
 def _float_engines() -> dict[str, Engine]:
     return {name: OnnxEngine(model_path(*f"{name}.onnx".split("/"))) for name in NETWORKS}
+
+
+def test_whole_frames_of_many_sessions(material: Material) -> None:
+    pytest.importorskip("torch")
+    held = {f.name: f for f in sessions_held(material, rounds=1, seed=0, sessions=(1, 2), device="cpu")}
+    for label in ("1 session", "2 sessions"):
+        rate = held[f"motion and whole frames, {label} a batch: all frames"]
+        assert rate.p50 > 0 and rate.better == "more"
+        assert held[f"motion and whole frames, {label} a batch: sessions of 40 FPS"].p50 == pytest.approx(rate.p50 / 40, abs=0.01)
+    assert [f.unit for f in frame_times(material, 1, "cpu")] == ["ms", "ms"]
+
+
+@pytest.mark.parametrize(("there", "notes"), [(False, (NOT_HERE,)), (True, ())])
+def test_a_machine_without_gpu_says_so(monkeypatch: pytest.MonkeyPatch, there: bool, notes: tuple[str, ...]) -> None:
+    drawn = [Figure("frame on the GPU", "ms", 1.0)] if there else []
+    monkeypatch.setattr(run_module, "latency", lambda *given: (Figure("stage", "ms", 2.0),))
+    monkeypatch.setattr(run_module, "frame_times", lambda *given: drawn)
+    monkeypatch.setattr(run_module, "torch_has_cuda", lambda: there)
+    report = run_bench("latency", "cpu", quick=True)
+    assert report.notes == notes and len(report.figures) == 1 + there
+    assert (NOT_HERE in report.table()) is not there
 
 
 def test_shipped_networks_keep_their_quality(material: Material) -> None:

@@ -43,9 +43,10 @@ def test_the_table_tells_where_it_comes_from_and_the_anchors() -> None:
         assert part in table
 
 
-def test_json_there_and_back(tmp_path: Path) -> None:
-    RUN.save(tmp_path / "a.json")
-    assert Report.load(tmp_path / "a.json") == RUN
+@pytest.mark.parametrize("run", [RUN, replace(RUN, notes=("not here",))])
+def test_json_there_and_back(tmp_path: Path, run: Report) -> None:
+    run.save(tmp_path / "a.json")
+    assert Report.load(tmp_path / "a.json") == run
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     with pytest.raises(OutputError, match="cannot write"):
         RUN.save(tmp_path / "none" / "a.json")

@@ -237,6 +237,23 @@ def test_tune_may_be_called_again() -> None:
     assert factory.fallback is original
 
 
+def test_x264_goes_on_where_the_gpu_takes_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        """A GPU's encoder that has no stream left."""
+
+        def encode(self, picture: av.VideoFrame) -> list[av.Packet]:
+            asked.append(picture.pts)
+            raise av.error.ExternalError(-542398533, "Generic error in an external library")
+
+    asked: list[int | None] = []
+    create = av.CodecContext.create
+    monkeypatch.setattr(av.CodecContext, "create", lambda name, mode: Full() if name == "h264_nvenc" else create(name, mode))
+    encoder = H264Encoder(VideoSettings(gpu=True))
+    sent = [encoder.encode(frame(k, moving(k))) for k in range(3)]
+    assert asked == [0] and encoder.opened == 2
+    assert [timestamp for _, timestamp in sent] == [0, 2250, 4500] and all(payloads for payloads, _ in sent)
+
+
 def test_codecs_that_are_not_ours_stay_as_they_are() -> None:
     tune()
     assert type(rtcrtpsender.get_encoder(RTCRtpCodecParameters("audio/PCMU", 8000))).__name__ == "PcmuEncoder"

@@ -18,7 +18,7 @@ from networks import expected, network, random_inputs  # noqa: E402
 
 from talkinghead.errors import EngineError  # noqa: E402
 from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
-from talkinghead.runtime.torch import TorchEngine, _Graph, torch_has_cuda  # noqa: E402
+from talkinghead.runtime.torch import Graph, TorchEngine, torch_has_cuda  # noqa: E402
 
 SPEECH = "speech/speech"
 
@@ -98,7 +98,7 @@ class Recorder:
 def test_a_graph_is_recorded_once_and_replayed_on_new_inputs() -> None:
     recorder = Recorder()
     one, two = torch.ones(2, 3), torch.full((2, 3), 2.0)
-    graph = _Graph(recorder, [one, two], recorder.call)
+    graph = Graph(recorder, [one, two], recorder.call)
     recorded = recorder.calls
     (kept,) = graph.replay([one, two], copy=True)
     (first,) = graph.replay([two, two], copy=False)

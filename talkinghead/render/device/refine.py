@@ -1,0 +1,164 @@
+"""`render.refine` and `render.softness` for a batch: patches as the networks see them, and their change put back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talkinghead.motion.latent import LatentModel
+from talkinghead.render.decoder import _EYES_SOFTER
+from talkinghead.render.device.filters import cubic, filtered, gaussian
+from talkinghead.render.device.geometry import EYES, index
+from talkinghead.render.device.mouth import DeviceMouth
+from talkinghead.render.device.scene import Scene
+from talkinghead.render.device.shapes import cover
+from talkinghead.render.device.texture import Patches, unpacked
+from talkinghead.render.layout import OUTER_LIPS
+from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EYE_PX, MOUTH_PX, code_mirror
+from talkinghead.runtime.torch import TorchEngine
+from talkinghead.runtime.weights import model_path
+
+PARTS = {"mouth": MOUTH_PX, "eye": EYE_PX}
+_PYRAMID = ("v2", "v4", "v8")
+_MARGIN_PX = 2
+_MOST_SOFT_PX = 10
+"""That `render.softness` finds."""
+
+Arrays = dict[str, np.ndarray]
+
+
+class PatchNetworks:
+    """The decoder's shipped networks in torch: float32 on the CPU, half precision on a GPU."""
+
+    def __init__(self, device: str) -> None:
+        """EngineError where the weights cannot be read."""
+        names = [name for part in PARTS for name in (part, f"{part}_appearance")]
+        self._engines = {name: TorchEngine(model_path("decoder", f"{name}.onnx"), device) for name in names}
+
+    def features(self, part: str, photo: np.ndarray) -> Arrays:
+        """V_app of the patches (k, 5, h, w) of one photo, by constants' names."""
+        made = self._engines[f"{part}_appearance"].run(photo=photo)
+        return {f"{part}_{name}": made[name] for name in _PYRAMID}
+
+    def change(self, part: str, patch: Tensor, code: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
+        """What is to be added (n, k, 3, h, w), 1 being white, to patches (n, k, 5, h, w) under codes (n, k, c)."""
+        given = [values.flatten(0, 1) for values in (patch, code, *(rows[f"{part}_{name}"] for name in _PYRAMID))]
+        made: Tensor = self._engines[part].call(given)[0]
+        return made.unflatten(0, patch.shape[:2])
+
+
+def softness(soft_px: float) -> Arrays:
+    """Constants of a portrait whose photo is so soft."""
+    made: Arrays = {}
+    for part, soft in (("mouth", soft_px), ("eye", _EYES_SOFTER * soft_px)):
+        made[f"{part}_wide"] = (np.abs(np.arange(-_MOST_SOFT_PX, _MOST_SOFT_PX + 1)) <= round(soft)).astype(np.float32)
+        made[f"{part}_soft"] = np.array((soft > 0,))
+        width, height = PARTS[part]
+        made[f"{part}_blur_down"], made[f"{part}_blur_across"] = gaussian(height, soft), gaussian(width, soft)
+    return made
+
+
+class DeviceRefiners:
+    """Redraws eyes, then mouths."""
+
+    def __init__(self, networks: PatchNetworks, latent: LatentModel, mouth: DeviceMouth, device: str) -> None:
+        self._networks, self._mouth = networks, mouth
+        self._mirror = torch.from_numpy(code_mirror(latent)).to(device)
+        self._lips = index(OUTER_LIPS, device)
+        self._lids = index((n for eye in EYES for n in eye.upper + eye.lower[-2:0:-1]), device)
+        self._corners = index((n for eye in EYES for n in (eye.upper[0], eye.upper[-1])), device)
+        self._iris = index((n for eye in EYES for n in eye.iris), device)
+        self._disc = torch.tensor(_DISC, dtype=torch.float32, device=device)
+
+    def draw(self, scene: Scene, z_pose: Tensor, z_dyn: Tensor, soft: bool) -> None:
+        """Into the scene's frames, under z_pose (n, 6) and z_dyn (n, D). ``soft``: whether any portrait is."""
+        code = torch.cat((z_dyn, _TURN_GAIN * z_pose[:, :_TURN]), 1)
+        eyes, mouth = _Spots(*self._eye_outlines(scene), EYE_PX), _Spots(*self._mouth_outlines(scene), MOUTH_PX)
+        eyes_given, mouth_given = eyes.input(scene.frames), mouth.input(scene.frames)
+        # The eye on the picture's right is drawn mirrored, under the mirrored motion.
+        eyes_code = torch.stack((code, code @ self._mirror), 1)
+        eyes_change = self._networks.change("eye", _mirrored(eyes_given), eyes_code, scene.rows)
+        mouth_change = self._networks.change("mouth", mouth_given, code[:, None], scene.rows)
+        for part, spots, given, change in (
+            ("eye", eyes, eyes_given, _mirrored(eyes_change)),
+            ("mouth", mouth, mouth_given, mouth_change),
+        ):
+            spots.add(scene.frames, change)
+            if soft:
+                _soften(scene, part, spots.patches, given[:, :, 3])
+
+    def _mouth_outlines(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        lips = scene.faces.points[:, self._lips, :2].unsqueeze(1)
+        return lips.mean(2), torch.stack((self._mouth.outline(scene.faces), lips), 2)
+
+    def _eye_outlines(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        points = scene.faces.points[..., :2]
+        n = len(points)
+        lids = points[:, self._lids].view(n, 2, -1, 2)
+        iris = points[:, self._iris].view(n, 2, -1, 2)
+        radius = torch.linalg.vector_norm(iris[:, :, 1:] - iris[:, :, :1], dim=-1).mean(-1)
+        disc = iris[:, :, :1] + self._disc * radius[..., None, None]
+        # As many corners as the disc has: the last one again.
+        lids = torch.cat((lids, lids[:, :, -1:].expand(-1, -1, disc.shape[2] - lids.shape[2], -1)), 2)
+        return points[:, self._corners].view(n, 2, 2, 2).mean(2), torch.stack((lids, disc), 2)
+
+
+class _Spots:
+    """Patches k a frame of one part: `render.refine.Spot`."""
+
+    def __init__(self, middle: Tensor, outlines: Tensor, size_px: tuple[int, int]) -> None:
+        """``middle`` (n, k, 2) px; ``outlines`` (n, k, 2, p, 2) px."""
+        self._size_px, self._outlines = size_px, outlines
+        width, height = size_px
+        corner = middle.clamp(-4096, 4096)
+        corner = torch.stack((corner[..., 0] - (width - 1) / 2, corner[..., 1] - (height - 1) / 2), -1)
+        origin = corner.round()
+        self._shift = corner - origin
+        self.patches = Patches(origin, width, height)
+        self._wide = Patches(origin - _MARGIN_PX, width + 2 * _MARGIN_PX, height + 2 * _MARGIN_PX)
+
+    def input(self, frames: Tensor) -> Tensor:
+        """What the networks are shown, (n, k, 5, h, w) in 0..1."""
+        seen = unpacked(self._wide.cut(frames))[..., :3].movedim(-1, 2)
+        seen = self._shifted(seen, self._shift).round().clamp(0, 255) / 255
+        n, k, two, count, _ = self._outlines.shape
+        local = self.patches.local(self._outlines - self._shift[:, :, None, None])
+        covers = cover(local.view(n, k * two, count, 2), *self._size_px).view(n, k, two, *seen.shape[-2:])
+        return torch.cat((seen, covers), 2)
+
+    def add(self, frames: Tensor, change: Tensor) -> None:
+        """Add a change (n, k, 3, h, w), 1 being white."""
+        wide = nn.functional.pad(change.flatten(0, 1), (_MARGIN_PX,) * 4, "replicate").unflatten(0, change.shape[:2])
+        more = self._shifted(wide, -self._shift).movedim(2, -1) * 255
+        self.patches.paste(frames, unpacked(self.patches.cut(frames)) + nn.functional.pad(more, (0, 1)))
+
+    def _shifted(self, wide: Tensor, shift: Tensor) -> Tensor:
+        width, height = self._size_px
+        across, down = cubic(shift[..., 0], width, _MARGIN_PX), cubic(shift[..., 1], height, _MARGIN_PX)
+        return filtered(wide, down[:, :, None], across[:, :, None])
+
+
+def _soften(scene: Scene, part: str, patches: Patches, opening: Tensor) -> None:
+    """`render.softness.soften` of patches whose ``opening`` (n, k, h, w) in 0..1 says where."""
+    rows = scene.rows
+    wide, soft = rows[f"{part}_wide"], rows[f"{part}_soft"]
+    down, across = rows[f"{part}_blur_down"][:, None], rows[f"{part}_blur_across"][:, None]
+    share = filtered(_dilated(_dilated(opening, wide).mT, wide).mT, down, across) * soft[:, :, None, None]
+    seen = unpacked(patches.cut(scene.frames))
+    blurred = filtered(seen.movedim(-1, 2), down.unsqueeze(2), across.unsqueeze(2)).movedim(2, -1)
+    patches.paste(scene.frames, torch.lerp(seen, blurred, share.unsqueeze(-1)))
+
+
+def _dilated(values: Tensor, wide: Tensor) -> Tensor:
+    """The largest of those (n, k, h, w) that ``wide`` (n, 2 r + 1) takes in beside each."""
+    reach = wide.shape[1] // 2
+    beside = nn.functional.pad(values, (reach, reach)).unfold(-1, 2 * reach + 1, 1)
+    return (beside * wide[:, None, None, None]).amax(-1)
+
+
+def _mirrored(pair: Tensor) -> Tensor:
+    """The second of each two (n, 2, ..., w) left to right."""
+    return torch.stack((pair[:, 0], pair[:, 1].flip(-1)), 1)

@@ -1,8 +1,9 @@
 """What the decoder makes of a face, in one picture: a row a portrait, a column an expression or a turn of the head.
 
-    python benchmarks/sheet.py [PHOTO ...] [--shared ../shared] -o sheet.png [--cell 256] [--roll] [--only NAME ...]
+    python benchmarks/sheet.py [PHOTO ...] [--shared ../shared] -o sheet.png [--kinds] [--cell 256] [--roll] [--only NAME ...]
 
-Without photos it takes ten faces of the stills' test split where --shared is given, and the example portrait otherwise. An
+Without photos it takes ten faces of the stills' test split where --shared is given, and the example portrait otherwise; with
+--kinds a still of the train split of every kind that is hard to draw: glasses, a beard, a hand at the face, a painting. An
 expression is the likeliest motion (the shortest z_dyn) that puts a few points where they are wanted, so that it asks for nothing
 that the latent has not seen people do together.
 """
@@ -22,8 +23,10 @@ from talkinghead import Avatar
 from talkinghead.errors import PortraitError
 from talkinghead.motion.latent import BROWS, LIDS_RIGHT, POSE_SIZE, LatentModel
 from talkinghead.motion.pose import rotation_from_vector
-from talkinghead.motion.rest import LIP_PAIRS
+from talkinghead.motion.rest import LID_PAIRS, LIP_PAIRS
 from talkinghead.motion.style import Style
+from talkinghead.portrait.load import load_photo
+from talkinghead.portrait.portrait import Portrait
 from talkinghead.runtime.weights import model_path
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "data" / "portrait.jpg"
@@ -36,6 +39,40 @@ _EXACT_FH = 0.004  # how far a wanted point may miss its place, face heights
 _NECK_FH = (0.0, 0.75, 0.3)  # where a head turns, from the origin of the latent's faces: the top of the neck
 _MOST_PADDING = 0.1  # of the picture's side, repeated from its border: streaks would be taken for the decoder's
 _HELD = (*BROWS, *LIDS_RIGHT, *LIDS_RIGHT)
+
+_PRESSED = 1.12
+"""Of the way that shuts a face's lids: they press on each other, as in generated motion."""
+
+
+def grey(photo: np.ndarray) -> np.ndarray:
+    """A photo (h, w, 3) uint8 RGB in black and white."""
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+
+
+def painted(photo: np.ndarray) -> np.ndarray:
+    """A photo (h, w, 3) uint8 RGB as if painted: flat strokes of colour on canvas."""
+    strokes = cv2.pyrMeanShiftFiltering(cv2.edgePreservingFilter(photo, flags=1, sigma_s=20, sigma_r=0.3), 6, 14)
+    weave = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, photo.shape[:2]), (0, 0), 0.8)
+    return np.clip(strokes + 10 * weave[..., None], 0, 255).astype(np.uint8)
+
+
+KINDS = {
+    "closed mouth": ("sfhq_0947.jpg", None),
+    "open smile": ("sfhq_0862.jpg", None),
+    "glasses": ("sfhq_0675.jpg", None),
+    "thin glasses, dark skin": ("sfhq_0787.jpg", None),
+    "sunglasses": ("sfhq_0807.jpg", None),
+    "beard": ("sfhq_0712.jpg", None),
+    "long hair over the cheek": ("sfhq_0865.jpg", None),
+    "dark skin": ("sfhq_0877.jpg", None),
+    "child": ("sfhq_0079.jpg", None),
+    "painting": ("sfhq_1011.jpg", painted),
+    "black and white": ("sfhq_0095.jpg", grey),
+    "turned by 30 degrees": ("sfhq_0708.jpg", None),
+    "hand at the face": ("sfhq_1184.jpg", None),
+    "busy wall": ("sfhq_0256.jpg", None),
+}
+"""Kinds of portraits that are hard to draw: a still of the train split, and what is done to it."""
 
 Wanted = list[tuple[tuple[int, ...], int, float]]
 """Points, axis (0 right, 1 down, 2 away), and by how much their mean moves, face heights."""
@@ -127,11 +164,26 @@ def test_faces(shared: Path, count: int = 10, seed: int = 0) -> list[Path]:
     return [folder / name for name in mixed[:count]]
 
 
-def row_of(photo: Path, looks: list[Column], cell_px: int) -> np.ndarray:
+def kinds(shared: Path) -> list[np.ndarray]:
+    """A picture (h, w, 3) uint8 RGB of each of `KINDS`."""
+    photos = [(load_photo(shared / "data" / "stills" / name), change) for name, change in KINDS.values()]
+    return [photo if change is None else change(photo) for photo, change in photos]
+
+
+def lids_apart(latent: LatentModel, portrait: Portrait) -> float:
+    """How far the lids of a portrait are apart over those of the mean face: so much more it takes to shut them."""
+    shape = latent.shape(portrait.z_id, portrait.z_dyn) + portrait.code.residual
+    above, below = (list(side) for side in zip(*LID_PAIRS, strict=True))
+    own, mean = (float((face[below, _DOWN] - face[above, _DOWN]).mean()) for face in (shape, latent.mean))
+    return max(own, 0.0) / mean
+
+
+def row_of(photo: Path | np.ndarray, looks: list[Column], cell_px: int, latent: LatentModel) -> np.ndarray:
     """All looks of one face (cell_px, len(looks) * cell_px, 3) uint8 RGB."""
     avatar = Avatar.open(photo)
-    size = (cell_px, cell_px)
-    return np.hstack([cv2.resize(avatar.draw(look.z_pose, look.z_dyn), size, interpolation=cv2.INTER_AREA) for look in looks])
+    shut = _PRESSED * lids_apart(latent, avatar.portrait)
+    pictures = [avatar.draw(look.z_pose, (shut if look.name == BLINK else 1.0) * look.z_dyn) for look in looks]
+    return np.hstack([cv2.resize(picture, (cell_px, cell_px), interpolation=cv2.INTER_AREA) for picture in pictures])
 
 
 def header(looks: list[Column], cell_px: int) -> np.ndarray:
@@ -143,12 +195,12 @@ def header(looks: list[Column], cell_px: int) -> np.ndarray:
     return strip
 
 
-def sheet(photos: list[Path], looks: list[Column], cell_px: int) -> np.ndarray:
+def sheet(photos: list[Path] | list[np.ndarray], looks: list[Column], cell_px: int, latent: LatentModel) -> np.ndarray:
     """The whole sheet, uint8 RGB; photos without a usable face are named and left out."""
     rows = [header(looks, cell_px)]
     for photo in photos:
         try:
-            rows.append(row_of(photo, looks, cell_px))
+            rows.append(row_of(photo, looks, cell_px, latent))
         except PortraitError as error:
             print(f"left out: {error}")
     return np.vstack(rows)
@@ -162,6 +214,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--cell", type=int, default=256, help="side of one picture, px")
     parser.add_argument("--roll", action="store_true", help="tilt the head too")
+    parser.add_argument("--kinds", action="store_true", help="of each kind that is hard to draw a still of the train split")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these columns only")
     parser.add_argument("--seed", type=int, default=0, help="another draw of ten faces")
     args = parser.parse_args()
@@ -172,8 +225,11 @@ def main() -> None:
         if unknown:
             parser.error(f"no column {', '.join(sorted(unknown))}: there are {', '.join(look.name for look in looks)}")
         looks = [look for look in looks if look.name in args.only]
+    if args.kinds and not args.shared:
+        parser.error("--kinds needs the stills: add --shared FOLDER")
     photos = args.photos or (test_faces(args.shared, seed=args.seed) if args.shared else [EXAMPLE])
-    picture = sheet(photos, looks, args.cell)
+    photos = kinds(args.shared) if args.kinds else photos
+    picture = sheet(photos, looks, args.cell, latent)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(args.output), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise SystemExit(f"cannot write {args.output}")

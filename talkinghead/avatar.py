@@ -24,6 +24,7 @@ from talkinghead.portrait.portrait import Portrait
 from talkinghead.render.cutout import CutoutPaster, cut_out
 from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
+from talkinghead.render.tone import one_tone
 from talkinghead.runtime.batching import SessionEngine, seat
 from talkinghead.runtime.engine import Engine
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
@@ -78,7 +79,7 @@ class Avatar:
         matte = None if self._cutout is None else self._cutout.face_alpha(portrait.crop)
         face, points, code = portrait.face, portrait.points, portrait.code
         self._decoder: Decoder | DevicePortrait
-        if networks.device_decoder is not None and matte is None:
+        if networks.device_decoder is not None and matte is None and one_tone(face, points) is None:
             self._decoder = networks.device_decoder.seat(face, points, code)
         else:
             self._decoder = Decoder(face, points, code.pose, latent, networks.decoder, matte)

@@ -41,7 +41,7 @@ class Networks:
     style: Style
     decoder: DecoderEngines | None
     device_decoder: SharedDecoder | None = None
-    """Draws whole frames on a GPU, for all avatars; then ``decoder`` is for cut-outs alone."""
+    """Draws whole frames on a GPU, for all avatars; then ``decoder`` is for cut-outs and photos of one tone."""
 
     @classmethod
     def load(cls, device: str = "cpu", *, refine: bool = True) -> Networks:

@@ -14,6 +14,7 @@ own latents gives back the photo.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,11 @@ class LatentModel:
         both = np.concatenate([self.basis_id, self.basis_dyn]).reshape(-1, POINTS * 3)
         object.__setattr__(self, "_solve_both", _posterior_map(both, weight))
         object.__setattr__(self, "_solve_dyn", _posterior_map(self.basis_dyn.reshape(-1, POINTS * 3), weight))
+
+    @cached_property
+    def mirror(self) -> np.ndarray:
+        """`mirror_dynamics` of this latent, computed once."""
+        return mirror_dynamics(self)
 
     @classmethod
     def load(cls, path: Path) -> LatentModel:

@@ -14,7 +14,7 @@ from talkinghead.render.body import cut_body
 from talkinghead.render.layout import OVAL
 from talkinghead.render.matte import head_matte, refined
 from talkinghead.render.paste import Paster
-from talkinghead.render.person import trusted_layers
+from talkinghead.render.person import told_apart
 from talkinghead.render.plate import background_plate, foreground_colours, push_pull
 from talkinghead.render.surround import smoothstep
 
@@ -75,7 +75,7 @@ def cut_out(portrait: Portrait) -> Cutout:
     edge = np.clip(np.round(beyond + near * (colours - beyond)), 0, 255).astype(np.uint8)
     edge = np.asarray(cv2.resize(edge, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR))
     picture = np.where((alpha > _WHOLE)[..., None], photo, edge)
-    trusted = trusted_layers(portrait.face, portrait.points) is not None
+    trusted = told_apart(portrait.face, portrait.points)
     return Cutout(picture, np.round(255 * alpha).astype(np.uint8), trusted)
 
 

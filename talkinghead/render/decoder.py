@@ -11,15 +11,18 @@ import numpy as np
 from talkinghead.cores import usable_cores
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
-from talkinghead.render.person import trusted_layers
+from talkinghead.render.patch import Window
+from talkinghead.render.person import person_layers
 from talkinghead.render.refine import Refiner, Spot, code_mirror, eye_spots, motion_code, mouth_spots, patch_input
 from talkinghead.render.softness import soften, softness_px
+from talkinghead.render.tone import one_tone, toned
 from talkinghead.render.warp import Driven, WarpDecoder
 from talkinghead.runtime.engine import Engine, load_engine
 from talkinghead.runtime.weights import model_path
 
 _EYES_SOFTER = 0.5
 """Of the photo's softness: open eyes are mostly the photo's own, and as soft as it is (chosen on people of `train`)."""
+_TONED_PX = 8.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ class Decoder:
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone.
         With ``matte`` (512, 512) uint8 the face is a cut-out, and frames have the moved matte as a fourth channel."""
-        layers = trusted_layers(face, points) if matte is None else None
+        layers = person_layers(face, points) if matte is None else None
         self._cut = matte is not None
         self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte), code_mirror(latent)
         rest = self._warp.driven(points, pose)
-        self._soft_px = softness_px(face, points)
+        self._soft_px, self._tone = softness_px(face, points), one_tone(face, points)
         self._mouth = self._eyes = None
         if engines is not None:
             self._mouth = Refiner(engines.mouth_appearance, engines.mouth, patch_input(face, mouth_spots(rest)))
@@ -74,23 +77,25 @@ class Decoder:
         """The frame (512, 512, 3) uint8 RGB for driven points (478, 3) px and pose, which are those of ``z_pose`` (6,) from the
         portrait's pose and ``z_dyn`` (D,) from its rest. Of a cut-out: (512, 512, 4), straight alpha."""
         driven = self._warp.driven(points, pose)
-        frame = self._drawn(driven, motion_code(z_pose, z_dyn))
+        frame = self._warp.paint(driven)
+        if self._mouth is not None and self._eyes is not None:
+            self._refine(frame, driven, motion_code(z_pose, z_dyn), self._mouth, self._eyes)
+        if self._tone is not None:
+            part = Window.around(driven.points[:, :2], _TONED_PX, len(frame))
+            if not part.empty:
+                frame[part.slices] = toned(frame[part.slices], self._tone)
         return np.dstack((frame, self._warp.alpha(driven))) if self._cut else frame
 
-    def _drawn(self, driven: Driven, code: np.ndarray) -> np.ndarray:
-        frame = self._warp.paint(driven)
-        if self._mouth is None or self._eyes is None:
-            return frame
+    def _refine(self, frame: np.ndarray, driven: Driven, code: np.ndarray, of_mouth: Refiner, of_eyes: Refiner) -> None:
         # The networks of eyes and mouth run side by side where there are two cores. Both see the frame before it is changed.
         eyes, mouth = eye_spots(driven), mouth_spots(driven)
         eyes_given, mouth_given = patch_input(frame, eyes), patch_input(frame, mouth)
         codes = np.stack([code, code @ self._mirror])  # the eye on the picture's right is drawn mirrored, with such a motion
-        waiting = None if self._beside is None else self._beside.submit(self._eyes.change, eyes_given, codes)
-        change = self._mouth.change(mouth_given, code[None])
-        eyes_change = self._eyes.change(eyes_given, codes) if waiting is None else waiting.result()
+        waiting = None if self._beside is None else self._beside.submit(of_eyes.change, eyes_given, codes)
+        change = of_mouth.change(mouth_given, code[None])
+        eyes_change = of_eyes.change(eyes_given, codes) if waiting is None else waiting.result()
         _redraw(frame, eyes, eyes_given, eyes_change, _EYES_SOFTER * self._soft_px)
         _redraw(frame, mouth, mouth_given, change, self._soft_px)
-        return frame
 
 
 def _redraw(frame: np.ndarray, spots: list[Spot], given: np.ndarray, changes: np.ndarray, soft_px: float) -> None:

@@ -19,6 +19,9 @@ _LASH_THICKNESS = 0.009  # face heights
 _LID_SKIN = 0.96  # of a shut lid, how much is smooth skin
 _GLASS_DARKNESS = 0.185
 _PAST_FOLD = 0.3  # of the lid's height: how far above its fold a shut lid is smooth (the crease flattens)
+_LASHES = 0.03  # face heights: twice as far from the opening as lashes are dark
+_FRAME_HEIGHT, _FRAME_WIDTH = 0.06, 1.35  # a frame is thinner (face heights) and wider (eyes' widths)
+_FRAME_DEPTH = 0.22  # of the skin's brightness: so much darker is a frame
 _IRIS_SCALE = 1.06
 _LUMA = np.array((0.30, 0.59, 0.11), np.float32)
 
@@ -163,7 +166,21 @@ class EyeLayer:
         luma = patch @ _LUMA
         known &= luma > 0.75 * float(np.median(luma[known])) if known.any() else known
         skin = smooth_fill(patch, known.astype(np.float32))
-        shut[window.slices] = np.round(mix(patch, skin, cv2.GaussianBlur(lid, (0, 0), 0.01 * self._pose.scale_px)))
+        whole = cv2.GaussianBlur(lid, (0, 0), 0.01 * self._pose.scale_px) * (1 - self._frames(luma, lid, window, known))
+        shut[window.slices] = np.round(mix(patch, skin, whole))
+
+    def _frames(self, luma: np.ndarray, lid: np.ndarray, window: Window, known: np.ndarray) -> np.ndarray:
+        """How much (h, w) of the lid, ``lid`` (h, w) 0..1, the frame of glasses covers: a thin line, darker than the ``known`` skin
+        beside it, wider than an eye. It stays where it is when the lid comes down."""
+        if not known.any():
+            return np.zeros_like(lid)
+        lashes, high = (max(3, int(size * self._pose.scale_px) | 1) for size in (_LASHES, _FRAME_HEIGHT))
+        deep = cv2.morphologyEx(luma, cv2.MORPH_BLACKHAT, np.ones((high, 1), np.uint8)) > _FRAME_DEPTH * float(np.median(luma[known]))
+        line = deep & (cv2.dilate(cover(self._ring, window), np.ones((lashes, lashes), np.uint8)) < 0.05)
+        _, part, stats, _ = cv2.connectedComponentsWithStats(line.astype(np.uint8), connectivity=8)
+        wide = np.flatnonzero(stats[:, cv2.CC_STAT_WIDTH] > _FRAME_WIDTH * float(np.ptp(self._ring[:, 0])))
+        frame = (np.isin(part, wide) & line).astype(np.float32)
+        return cv2.GaussianBlur(cv2.dilate(frame, np.ones((3, 3), np.uint8)), (0, 0), 0.7)
 
     def _textures(self, patch: np.ndarray) -> None:
         x, y = self._window.grid()

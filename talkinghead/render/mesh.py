@@ -102,10 +102,17 @@ class Mesh:
     """
 
     def __init__(
-        self, source: np.ndarray, triangles: np.ndarray, layer: np.ndarray, size_px: int, steps: tuple[int, int] = (2, 2)
+        self,
+        source: np.ndarray,
+        triangles: np.ndarray,
+        layer: np.ndarray,
+        size_px: int,
+        steps: tuple[int, int] = (2, 2),
+        open_rim: bool = False,
     ) -> None:
+        """``open_rim``: the mesh fills the picture and nothing is to be seen at its rim, so that the rim may move."""
         self.triangles = triangles
-        self.size_px = size_px
+        self.size_px, self._open_rim = size_px, open_rim
         self._source = source.astype(np.float64)
         self._corners = self._source[triangles]
         self._layer = layer.astype(np.int64)
@@ -136,7 +143,7 @@ class Mesh:
         steep = self._steep(shift) & active
         drawn = (steep | _any(steep[self._beside])) & ~self._hidden
         # Past a rim that moves there is nothing to find by iteration.
-        smooth = int(steep.sum()) <= _MOST_STEEP and not moved[self._rim].any()
+        smooth = int(steep.sum()) <= _MOST_STEEP and (self._open_rim or not moved[self._rim].any())
         order = self._ordered(np.flatnonzero(drawn if smooth else active), target, depth)
         triangles = _Moved(target[self.triangles[order]], shift[self.triangles[order]], self._layer[order])
         whole = self._rectangle(target[self.triangles[active]], self._corners[active])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from talkinghead.render.matte import head_matte
+from talkinghead.render.matte import Matte, head_matte
 from talkinghead.render.patch import Window
-from talkinghead.render.plate import Layers, separate
+from talkinghead.render.plate import Layers, separate, with_strays
 from talkinghead.render.resample import FinePhoto
 from talkinghead.render.surround import smoothstep
 
@@ -16,40 +16,59 @@ _TRUSTED = 0.92
 _LEFT_OVER = 1.5
 """Grey levels of fine structure near the person beyond the background's own: with more, hair was left on the wall. Both chosen by
 looking at stills of `train`."""
-_STRIP_PX = (3.0, 30.0)
+_STRIP_PX, _WIDE_STRIP_PX = (3.0, 30.0), (6.0, 44.0)
+_BORDER_PX = (8.0, 14.0)
 _NEAR_PX, _EDGE_PX = 48, 4
 _COARSE_PX = 16
 _OWN = 4.0  # times the background's own variance
 _LEAST_VARIANCE = 12.0  # squared grey levels, three colours
 _LEAST_KNOWN = 500  # pixels of half size
-_TOP_ROWS = 3
 _CHIN = 152
 
 
-def trusted_layers(face: np.ndarray, points: np.ndarray) -> Layers | None:
-    """Person and background of a portrait (s, s, 3) uint8 RGB with its points (478, 3) px; None where they cannot be told apart
-    surely, or where the picture's upper border cuts the head off."""
+def person_layers(face: np.ndarray, points: np.ndarray) -> Layers | None:
+    """Person and background of a portrait (s, s, 3) uint8 RGB with its points (478, 3) px; None where no background is seen.
+
+    Where they cannot be told apart surely, more of the background goes along with the head, and fades out farther off.
+    """
     matte = head_matte(face, points)
-    if matte.confidence < _TRUSTED or float(matte.alpha[:_TOP_ROWS].max()) > 0.5:
+    if matte.confidence <= 0:
         return None
-    layers = separate(face, with_strip(matte.alpha))
-    return layers if left_over(face, layers.alpha, float(points[_CHIN, 1])) <= _LEFT_OVER else None
+    alpha = _sure(face, points, matte)
+    return separate(face, with_strip(matte.alpha, _WIDE_STRIP_PX) if alpha is None else alpha)
 
 
-def with_strip(alpha: np.ndarray) -> np.ndarray:
-    """``alpha`` (s, s) float32 0..1 with a strip of the background round the person, which is carried along and fades out: stray
-    hair lies in it, and a matte that is a little off is not seen."""
+def told_apart(face: np.ndarray, points: np.ndarray) -> bool:
+    """Whether person and background of a portrait, as for `person_layers`, can be told apart surely."""
+    return _sure(face, points, head_matte(face, points)) is not None
+
+
+def _sure(face: np.ndarray, points: np.ndarray, matte: Matte) -> np.ndarray | None:
+    """The person (s, s) float32 0..1 with a little of what is beside; None where hair or wall may be taken for the other."""
+    if matte.confidence < _TRUSTED:
+        return None
+    alpha = with_strays(face, with_strip(matte.alpha, _STRIP_PX))
+    return alpha if left_over(face, alpha, float(points[_CHIN, 1])) <= _LEFT_OVER else None
+
+
+def with_strip(alpha: np.ndarray, reach_px: tuple[float, float]) -> np.ndarray:
+    """``alpha`` (s, s) float32 0..1 with a strip of the background round the person, which is carried along and fades out between
+    two distances: stray hair lies in it, and a matte that is a little off is not seen. Nothing of it touches the picture's
+    border, except at the bottom."""
     away = cv2.distanceTransform((alpha < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.maximum(alpha, np.asarray(1 - smoothstep(_STRIP_PX[0], _STRIP_PX[1], away), np.float32))
+    strip = 1 - smoothstep(*reach_px, away)
+    inside = smoothstep(*_BORDER_PX, np.arange(len(alpha), dtype=np.float64))
+    strip *= inside[:, None] * np.minimum(inside, inside[::-1])[None]
+    return np.maximum(alpha, strip.astype(np.float32))
 
 
 def left_over(face: np.ndarray, alpha: np.ndarray, chin_px: float) -> float:
-    """How much fine structure (mean, grey levels) a picture (s, s, 3) uint8 shows close beside the person, `alpha` (s, s) uint8,
+    """How much fine structure (mean, grey levels) a picture (s, s, 3) uint8 shows close beside the person, ``alpha`` (s, s) 0..1,
     and above the chin's row that it does not show farther off: strands that the matte missed. Infinite where nothing is
     farther off."""
     half = (face.shape[1] // 2, face.shape[0] // 2)
     small = cv2.resize(face, half, interpolation=cv2.INTER_AREA).astype(np.float32)
-    person = (cv2.resize(alpha, half, interpolation=cv2.INTER_AREA) > 255 * 0.03).astype(np.uint8)
+    person = (cv2.resize(alpha, half, interpolation=cv2.INTER_AREA) > 0.03).astype(np.uint8)
     head = np.arange(half[1])[:, None] < chin_px / 2
     near = _grown(person, _NEAR_PX // 2)
     far, ring = ~near & head, near & ~_grown(person, _EDGE_PX // 2) & head
@@ -63,8 +82,7 @@ def left_over(face: np.ndarray, alpha: np.ndarray, chin_px: float) -> float:
 
 
 def _grown(mask: np.ndarray, radius_px: int) -> np.ndarray:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
-    return np.asarray(cv2.dilate(mask, kernel) > 0)
+    return np.asarray(cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) <= radius_px)
 
 
 class Person:

@@ -13,7 +13,7 @@ _STRAYS_PX = 24  # how far from the matte hair may still be that it missed
 _STRAY_ALPHA = 0.25
 _UNLIKE = 3.0  # deviations of the background
 _WHOLE = 0.97  # more of it is nothing else
-_COARSE = 8  # px: finer than this is texture
+_COARSE = 32  # px: finer than this is texture
 _DEVIATION = 0.6  # of the brightest difference of three: a deviation of one
 _SQUEEZE = 4  # shelves, horizons and walls go on sideways: so much farther is looked that way
 _NEAR_PX = 8.0  # how far into the hole the fill goes on from the nearest pixels alone
@@ -21,6 +21,7 @@ _GRAIN_PX = 1.2
 _RADII_PX = (40, 12, 5)
 _TRUST = 0.15  # how far the matte's alpha may be off
 _STRAY = 1.5  # standard deviations of the background's own texture by which the fill may be off
+_UNFORESEEN = 80.0  # grey levels by which it may be off where nothing of the person is
 _LEAST_SPREAD = 12.0  # squared grey levels, three colours
 
 
@@ -43,25 +44,25 @@ def separate(face: np.ndarray, alpha: np.ndarray) -> Layers:
     Near the edge alpha is first weighed against what the colours of both sides say. What the mixture still misses goes to the
     side that has more of the pixel, so that a texture of the wall stays on the wall and a strand goes with the hair.
     """
-    alpha = _with_strays(face, alpha)
     known = _known(alpha)
     plate = background_plate(face, alpha)
     colours = foreground_colours(face, alpha, plate)
     share = np.where(known, 0, 255).astype(np.uint8)
     head = np.where(known[..., None], 0, face).astype(np.uint8)
     plate[known] = face[known]
-    edge = ~known & (alpha < _WHOLE)
-    photo, front, behind = (picture[edge].astype(np.float32) for picture in (face, colours, plate))
-    spread = _roughness(face, known)[edge]
-    soft = _weighed(photo, alpha[edge], front, behind, spread)[:, None]
-    most = _STRAY * np.sqrt(spread / 3)[:, None]
+    edge = np.flatnonzero(~known & (alpha < _WHOLE))
+    photo, front, behind = (picture.reshape(-1, 3)[edge].astype(np.float32) for picture in (face, colours, plate))
+    spread = _roughness(face, known).ravel()[edge]
+    soft = _weighed(photo, alpha.ravel()[edge], front, behind, spread)[:, None]
+    # Far out, where little of a pixel goes along, it is surely a part of the wall that the fill did not foresee.
+    most = (_STRAY * np.sqrt(spread / 3) + _UNFORESEEN * (1 - alpha.ravel()[edge]) ** 2)[:, None]
     rest = (photo - soft * front - (1 - soft) * behind) * (1 - soft) / (soft * soft + (1 - soft) ** 2)
     behind = np.round(np.clip(behind + np.clip(rest, -most, most), 0, 255))
     # No less of the person than it takes to explain the photo over this plate.
     need = np.maximum((behind - photo) / np.maximum(behind, 1), (photo - behind) / np.maximum(255 - behind, 1)).max(axis=1)
     whole = np.clip(np.ceil(255 * np.maximum(soft[:, 0], np.where(need > 1 / 255, need, 0.0))), 0, 255)
-    share[edge], plate[edge] = whole, behind
-    head[edge] = np.clip(np.round(photo - (1 - whole[:, None] / 255) * behind), 0, 255)
+    share.ravel()[edge], plate.reshape(-1, 3)[edge] = whole, behind
+    head.reshape(-1, 3)[edge] = np.clip(np.round(photo - (1 - whole[:, None] / 255) * behind), 0, 255)
     return Layers(head, share, plate)
 
 
@@ -76,17 +77,25 @@ def background_plate(face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         return face.copy()
     weight = known.astype(np.float32)
     noise = cv2.absdiff(face, cv2.GaussianBlur(face, (0, 0), _GRAIN_PX)).max(axis=2).astype(np.float32)
-    noise = np.minimum(noise, 2 * np.median(noise[known]))
-    values = np.dstack((face.astype(np.float32), noise))
-    near, far = push_pull(values, weight), _sideways(values, weight)
+    noise = np.minimum(noise, 2 * np.median(noise[::2, ::2][known[::2, ::2]]))
+    values = np.dstack((face, noise))
+    # The fill is smooth: found at half size.
+    size, half = weight.shape[::-1], (weight.shape[1] // 2, weight.shape[0] // 2)
+    share = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-6)[..., None]
+    seen = (share > 0).astype(np.float32)
+    near, far = push_pull(coarse, seen), _sideways(coarse, seen)
     depth = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5)
-    filled = far + (near - far) * np.exp(-((depth / _NEAR_PX) ** 2))[..., None]
-    grain = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(known.shape, np.float32), (0, 0), 0.6)
+    beside = np.exp(-((cv2.resize(depth, half, interpolation=cv2.INTER_AREA) / _NEAR_PX) ** 2))
+    filled = cv2.resize(far + (near - far) * beside[..., None], size, interpolation=cv2.INTER_LINEAR)
+    grain = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(half[::-1], np.float32), (0, 0), 0.6)
+    grain = np.tile(grain, (3, 3))[: size[1], : size[0]]
+    grain *= filled[..., 3] * np.float32(_DEVIATION / max(float(grain.std()), 1e-6))
     hole = cv2.GaussianBlur(np.ascontiguousarray(filled[..., :3]), (0, 0), 1.5)
-    hole = hole + (grain * filled[..., 3] * (_DEVIATION / max(float(grain.std()), 1e-6)))[..., None]
-    sure = np.clip(2 * cv2.GaussianBlur(weight, (0, 0), 1.2) - 1, 0.0, 1.0)[..., None]
-    hole = hole + (values[..., :3] - hole) * sure
-    return np.asarray(np.clip(np.round(hole), 0, 255), np.uint8)
+    hole += grain[..., None]
+    sure = np.clip(2 * cv2.GaussianBlur(weight, (0, 0), 1.2) - 1, 0.0, 1.0)
+    hole += (face - hole) * sure[..., None]
+    return np.asarray(cv2.add(hole, 0.0, dtype=cv2.CV_8U))  # rounds and saturates
 
 
 def foreground_colours(face: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.ndarray:
@@ -139,7 +148,7 @@ def push_pull(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.asarray(out)
 
 
-def _with_strays(face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def with_strays(face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Alpha (h, w) with the curls and strands that the matte missed: near the person, unlike the wall, like the hair."""
     size, half = face.shape[1::-1], (face.shape[1] // 2, face.shape[0] // 2)
     known = _known(alpha, _STRAYS_PX)
@@ -167,8 +176,7 @@ def _with_strays(face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def _known(alpha: np.ndarray, rim_px: int = _RIM_PX) -> np.ndarray:
     """Where (h, w) bool the picture shows the background and nothing else."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1, 2 * rim_px + 1))
-    return np.asarray(cv2.dilate((alpha > _CLEAR).astype(np.uint8), kernel) == 0)
+    return np.asarray(cv2.distanceTransform((alpha <= _CLEAR).astype(np.uint8), cv2.DIST_L2, 5) > rim_px)
 
 
 def _sideways(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

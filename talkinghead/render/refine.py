@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talkinghead.motion.latent import LatentModel, mirror_dynamics
+from talkinghead.motion.latent import LatentModel
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeIndex
 from talkinghead.render.layout import OUTER_LIPS
 from talkinghead.render.mouth import lip_outline
@@ -127,7 +127,7 @@ def code_mirror(latent: LatentModel) -> np.ndarray:
     """Matrix (D + 3, D + 3) float32: ``code @ matrix`` is the code of the mirror image."""
     size = latent.size_dyn
     matrix = np.diag([1.0] * size + [1.0, -1.0, -1.0])
-    matrix[:size, :size] = mirror_dynamics(latent).T
+    matrix[:size, :size] = latent.mirror.T
     return matrix.astype(np.float32)
 
 

@@ -17,6 +17,8 @@ _RECESS = 0.2  # of the distance to the outline: how soon it recedes so far
 _INSET = 0.03  # face heights
 _STEEPEST = 1.5  # depth over width
 _RIM = (0.05, 0.13)  # face heights from the outline: depth is eased wholly, and no more
+_FLOOR = 0.05  # of the picture's side: so far above its lower border the shoulders are held
+_CUT, _CUT_REACH = 230, 0.25  # alpha of a person whom the border cuts off, and how far from there hair is held, of the side
 _REACH = 0.16  # face heights: how far beyond the outline a moving jaw drags the skin along
 
 
@@ -59,7 +61,8 @@ def _eased(skin: np.ndarray, scale_px: float) -> np.ndarray:
 
     Where it is seen at a grazing angle a few pixels stand for much skin: a turn would make a ragged streak of them, or fold them.
     """
-    distance = np.linalg.norm(skin[:, None, :2] - skin[None, :, :2], axis=2)
+    across, down = (skin[:, None, axis] - skin[None, :, axis] for axis in (0, 1))
+    distance = np.sqrt(across * across + down * down)
     return np.asarray(((skin[None, :, 2] + _STEEPEST * distance).min(axis=1) - skin[:, 2]) / scale_px)
 
 
@@ -69,12 +72,13 @@ class Surround:
     ``source`` (n, 2) px. ``follow(points, pose)`` gives their driven places (n, 2) px and depth (n,).
     """
 
-    def __init__(self, points: np.ndarray, pose: HeadPose, size_px: int, alone: bool = False) -> None:
-        """``alone``: what is moved is the person only, so that hair may go wholly with the head."""
+    def __init__(self, points: np.ndarray, pose: HeadPose, size_px: int, alone: np.ndarray | None = None) -> None:
+        """``alone`` (s, s) uint8: what is moved is the person only, who covers so much of each pixel, so that hair may go wholly
+        with the head, up to the picture's border where nothing of the person is cut off by it."""
         oval = points[list(OVAL)].astype(np.float64)
         self._pose, self._size_px = pose, size_px
         self._oval = pose.inverse(oval)
-        self._center = oval[:, :2].mean(axis=0)
+        self._center, self._chin_px = oval[:, :2].mean(axis=0), float(np.clip(oval[:, 1].max(), 0, size_px))
         roll = np.arctan2(pose.rotation[1, 0], pose.rotation[0, 0])
         self._turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
         local = (oval[:, :2] - self._center) @ self._turn.T
@@ -112,18 +116,30 @@ class Surround:
         near = near[((near > 4) & (near < self._size_px - 5)).all(axis=1)]
         return np.concatenate((near, grid))
 
-    def _falloff(self, ratio: np.ndarray, angle: np.ndarray, alone: bool) -> np.ndarray:
+    def _falloff(self, ratio: np.ndarray, angle: np.ndarray, alone: np.ndarray | None) -> np.ndarray:
         """1 where it goes fully with the head, 0 where it stays."""
         down = smoothstep(0.1, 0.85, np.sin(angle))
         up = smoothstep(0.0, 1.0, -np.sin(angle))
         full = 1.45 + 0.15 * up - 0.45 * down
         none = 2.6 - 0.2 * up - 0.5 * down
-        edge = (0.06, 0.12)
-        if alone:
-            full, none, edge = full + 0.9 * (1 - down), none + 1.2 * (1 - down), (0.0, 0.05)
-        weight = 1.0 - smoothstep(full, none, ratio)
-        margin = np.minimum(self.source, self._size_px - 1 - self.source).min(axis=1)
-        return weight * smoothstep(edge[0] * self._size_px, edge[1] * self._size_px, margin)
+        if alone is None:
+            margin = np.minimum(self.source, self._size_px - 1 - self.source).min(axis=1)
+            return (1.0 - smoothstep(full, none, ratio)) * smoothstep(0.06 * self._size_px, 0.12 * self._size_px, margin)
+        weight = 1.0 - smoothstep(full + 0.9 * (1 - down), none + 1.2 * (1 - down), ratio)
+        return weight * self._held(alone)
+
+    def _held(self, alone: np.ndarray) -> np.ndarray:
+        """0 (n,) at the lower border and where another border cuts the person off, 1 far from there."""
+        last = self._size_px - 1
+        held = smoothstep(0.0, _FLOOR * self._size_px, last - self.source[:, 1])
+        cut = alone >= _CUT
+        cut[1:, 1:last] = False
+        cut[int(self._chin_px) :] = False  # shoulders
+        places = np.argwhere(cut)[:, ::-1]
+        if not len(places):
+            return held
+        away = np.linalg.norm(self.source[:, None] - places, axis=2).min(axis=1)
+        return held * smoothstep(0.0, _CUT_REACH * self._size_px, away)
 
     def _place(self, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """Canonical places (n, 3) with a depth that recedes from the outline of the face to that of the skull."""

@@ -34,10 +34,11 @@ class MouthTextures:
 
 def paint_mouth(scale_px: float, tooth: np.ndarray, flesh: np.ndarray) -> MouthTextures:
     """Paint for a face of ``scale_px`` px height; ``tooth`` (3,) the colour of a lit tooth, ``flesh`` (3,) of lips."""
-    step = 3.0
+    step, tooth, flesh = 3.0, tooth.astype(np.float32), flesh.astype(np.float32)
     mm = scale_px / _FACE_HEIGHT_MM * step
     half_w, half_h = round(36 * mm), round(46 * mm)
-    y, x = np.mgrid[-half_h : half_h + 1, -half_w : half_w + 1].astype(np.float32) / np.float32(mm)
+    x, y = (np.arange(-half, half + 1, dtype=np.float32) / np.float32(mm) for half in (half_w, half_h))
+    x, y = x[None, :], y[:, None]  # most of the shading is of one of them
     cavity = _cavity(x, y, flesh)
     upper = _row(x, y - 2.0, _UPPER_WIDTHS_MM, _UPPER_EDGES_MM, _UPPER_LENGTH_MM, tooth, flesh, 1.0)
     lower = _row(x, -(y + 2.1), _LOWER_WIDTHS_MM, _LOWER_EDGES_MM, _LOWER_LENGTH_MM, _behind(tooth, flesh), flesh, 0.55)
@@ -46,7 +47,7 @@ def paint_mouth(scale_px: float, tooth: np.ndarray, flesh: np.ndarray) -> MouthT
 
 def _behind(tooth: np.ndarray, flesh: np.ndarray) -> np.ndarray:
     """The lower teeth stand in the upper ones' shade and catch light from tongue and lip."""
-    warm = tooth @ np.array((0.30, 0.59, 0.11)) * flesh / max(float(flesh.mean()), 1.0)
+    warm = tooth @ np.array((0.30, 0.59, 0.11), np.float32) * flesh / max(float(flesh.mean()), 1.0)
     return 0.70 * (0.75 * tooth + 0.25 * warm)
 
 
@@ -56,7 +57,7 @@ def _soft(value: np.ndarray, width: float) -> np.ndarray:
 
 def _cavity(x: np.ndarray, y: np.ndarray, flesh: np.ndarray) -> np.ndarray:
     """Dark and warm; the tongue lies in its lower part, lit at the tip."""
-    back = flesh * (0.17, 0.11, 0.11)
+    back = flesh * np.array((0.17, 0.11, 0.11), np.float32)
     side = np.clip(np.abs(x) / 26.0, 0, 1)[..., None]
     base = back * (1.25 - 0.7 * side)
     # The tongue's tip lies behind the lower teeth (y about -2) and its back fades into the dark.
@@ -80,12 +81,12 @@ def _row(
 ) -> np.ndarray:
     """Teeth whose cutting edges lie at y = 0 and whose roots are at negative y; mm."""
     side = np.abs(x)
-    ends = np.cumsum(widths)
+    ends = np.cumsum(widths, dtype=np.float32)
     number = np.minimum(np.searchsorted(ends, side), len(widths) - 1)
-    start = np.concatenate(([0.0], ends[:-1]))[number]
-    width = np.array(widths)[number]
+    start = np.concatenate((np.zeros(1, np.float32), ends[:-1]))[number]
+    width = np.array(widths, np.float32)[number]
     across = (side - start) / width * 2 - 1  # -1..1 over one tooth
-    edge = -np.array(edges)[number] - relief * 0.55 * np.abs(across) ** 4
+    edge = -np.array(edges, np.float32)[number] - relief * 0.55 * np.abs(across) ** 4
     gap = np.exp(-(((1 - np.abs(across)) * width / 2 / 0.30) ** 2))
     body = _soft(edge - y, 0.7) * _soft(ends[-1] - side, 1.5)
     height = np.clip((edge - y) / length, 0, 1)

@@ -87,13 +87,13 @@ class WarpDecoder:
         self._inset = skin_inset(points, pose)
         self._prepare(points, pose)
         self._rest = points
-        self._surround = Surround(points, pose, size_px, alone=layers is not None or matte is not None)
+        self._surround = Surround(points, pose, size_px, alone=matte if layers is None else layers.alpha)
         inner = face_triangles(canonical)
         count = SKIN_POINTS + 14 * len(_EYES)
         outer = self._outer_triangles(points, count)
         layer = np.concatenate((np.full(len(outer), _AROUND), np.full(len(inner), _FACE)))
         source, _ = self._vertices(points, pose)
-        self._mesh = Mesh(source, np.concatenate((outer, inner)), layer, size_px, _STEPS)
+        self._mesh = Mesh(source, np.concatenate((outer, inner)), layer, size_px, _STEPS, open_rim=layers is not None)
         self._eyes = [EyeLayer(face, points, pose, eye) for eye in _EYES]
         white = np.mean([eye.white_level for eye in self._eyes], axis=0)
         self._mouth = MouthLayer(face, points, pose, white, photographed=photographed)
@@ -102,7 +102,8 @@ class WarpDecoder:
             part.fill_opening(base)
             part.fill_lid(shut)
         self._mouth.fill_opening(base)
-        self._plain, self._base, self._shut = FinePhoto(self._face), FinePhoto(base), FinePhoto(shut)
+        self._plain = FinePhoto(self._face)
+        self._base, self._shut = self._plain.changed(base), self._plain.changed(shut)
         self._person = None if layers is None else Person(base, layers)
         self._matte = None if matte is None else (matte, FinePhoto(matte))
 

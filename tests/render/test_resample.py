@@ -44,3 +44,15 @@ def test_between_pixels_it_is_nearer_to_the_truth_than_linear_sampling(shift: tu
 def test_outside_the_photo_its_border_goes_on() -> None:
     found = FinePhoto(photo()).sample(places((-200.0, 0.0)))
     assert np.array_equal(found, np.broadcast_to(photo()[:, :1], found.shape))
+
+
+@pytest.mark.parametrize("corner", [(20, 30), (0, 30), (20, 59)])
+def test_a_changed_photo_is_as_if_made_anew(corner: tuple[int, int]) -> None:
+    photo = np.random.default_rng(5).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    other, (y, x) = photo.copy(), corner
+    other[y : y + 5, x : x + 5] = 255 - other[y : y + 5, x : x + 5]
+    places = FINE * np.dstack(np.meshgrid(np.arange(0, 63.5, 0.5), np.arange(0, 63.5, 0.5))).astype(np.float32)
+    first = FinePhoto(photo)
+    changed, anew = first.changed(other).sample(places), FinePhoto(other).sample(places)
+    assert np.array_equal(changed, anew) and not np.array_equal(changed, first.sample(places))
+    assert np.array_equal(first.changed(photo).sample(places), first.sample(places))

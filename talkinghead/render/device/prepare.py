@@ -79,7 +79,8 @@ def _outside(surround: Surround, pose: HeadPose) -> Arrays:
 
 
 def _mesh(mesh: Mesh) -> tuple[Arrays, Arrays]:
-    masks = {name: np.isin(np.arange(_VERTICES), numbers) for name, numbers in (("rim", mesh._rim), ("upper", mesh._upper))}
+    rim = () if mesh._open_rim else mesh._rim
+    masks = {name: np.isin(np.arange(_VERTICES), numbers) for name, numbers in (("rim", rim), ("upper", mesh._upper))}
     by_triangle = {name: getattr(mesh, f"_{name}") for name in ("orientation", "sliver", "hidden", "layer")}
     by_triangle["real"] = np.ones(len(mesh.triangles))
     floats = {

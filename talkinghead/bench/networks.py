@@ -13,7 +13,7 @@ ROWS = {"speech/speech": 1, "motion/motion": 2, "decoder/mouth": 1, "decoder/eye
 """Rows of a batch that one session takes: motion with speech and without; two eyes."""
 NETWORKS = tuple(ROWS)
 _CODE = 51
-_WIDTHS = {"decoder/mouth": (MOUTH_PX, 24), "decoder/eye": (EYE_PX, 16)}
+_WIDTHS = {"decoder/mouth": (MOUTH_PX, 32), "decoder/eye": (EYE_PX, 24)}
 
 
 def random_inputs(name: str, sessions: int = 1, seed: int = 0) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from talkinghead.training.decoder_data import ARRAYS, PHOTOS
 
-SIZES = {"mouth": (1, 96, 112), "eye": (2, 48, 64)}
+SIZES = {"mouth": (1, 112, 144), "eye": (2, 64, 80)}
 """Patches a frame, height px, width px."""
 DARK, LIGHT, OFF = 60, 150, 40
 """Grey levels of a picture's right and left half, and of what is to be learned."""

@@ -170,12 +170,14 @@ class EyeLayer:
         shut[window.slices] = np.round(mix(patch, skin, whole))
 
     def _frames(self, luma: np.ndarray, lid: np.ndarray, window: Window, known: np.ndarray) -> np.ndarray:
-        """How much (h, w) of the lid, ``lid`` (h, w) 0..1, the frame of glasses covers: a thin line, darker than the ``known`` skin
-        beside it, wider than an eye. It stays where it is when the lid comes down."""
+        """How much (h, w) of the lid, ``lid`` (h, w) 0..1, the frame of glasses covers: a thin line, darker than the ``known``
+        skin beside it, wider than an eye. It stays where it is when the lid comes down."""
         if not known.any():
             return np.zeros_like(lid)
         lashes, high = (max(3, int(size * self._pose.scale_px) | 1) for size in (_LASHES, _FRAME_HEIGHT))
-        deep = cv2.morphologyEx(luma, cv2.MORPH_BLACKHAT, np.ones((high, 1), np.uint8)) > _FRAME_DEPTH * float(np.median(luma[known]))
+        deep = cv2.morphologyEx(luma, cv2.MORPH_BLACKHAT, np.ones((high, 1), np.uint8)) > _FRAME_DEPTH * float(
+            np.median(luma[known])
+        )
         line = deep & (cv2.dilate(cover(self._ring, window), np.ones((lashes, lashes), np.uint8)) < 0.05)
         _, part, stats, _ = cv2.connectedComponentsWithStats(line.astype(np.uint8), connectivity=8)
         wide = np.flatnonzero(stats[:, cv2.CC_STAT_WIDTH] > _FRAME_WIDTH * float(np.ptp(self._ring[:, 0])))
@@ -217,9 +219,7 @@ class EyeLayer:
         ring = points[list(self._eye.upper + self._eye.lower), :2]
         return Window.around(np.concatenate((ring, _past_fold(points[:, :2], self._eye))), 4.0, self._size_px)
 
-    def draw(
-        self, lids: np.ndarray, plain: Look, shut: Look, window: Window, points: np.ndarray, pose: HeadPose
-    ) -> np.ndarray:
+    def draw(self, lids: np.ndarray, plain: Look, shut: Look, window: Window, points: np.ndarray, pose: HeadPose) -> np.ndarray:
         """The finished eye (h, w, 3), 0 to 255, in ``window`` for driven points (478, 3) whose lids do not cross.
 
         ``lids`` is the warped picture with the opening filled with skin, ``plain`` that with the photographed eye,

@@ -38,7 +38,7 @@ from talkinghead.training.track import frames_of, load_track, read_tsv
 KINDS = ("hq", "grid_s1", "london", "teeth", "returned")
 ARRAYS = ("mouth_drawn", "mouth_cover", "mouth_true", "eye_drawn", "eye_cover", "eye_true", "code", "portrait")
 PHOTOS = ("mouth_photo", "mouth_photo_cover", "eye_photo", "eye_photo_cover")
-_HELD_PEOPLE = {"hq": 3, "london": 15, "teeth": 60, "returned": 40}
+_HELD_PEOPLE = {"hq": 3, "london": 15, "teeth": 60}
 _RETURNS = 2
 _LARGEST_RETURN = np.radians([6.0, 9.0, 5.0])
 _PORTRAITS, _TARGETS = 8, 36
@@ -293,9 +293,11 @@ def jobs_of(shared: Path) -> Iterator[_Job]:
         "teeth": [(name, tuple(rows[:1])) for name, rows in people.items() if len(rows) == 1],
         "returned": [(name, tuple(rows[:1])) for name, rows in people.items() if len(rows) == 1],
     }
+    held: set[str] = set()
     for kind, group in groups.items():
         names = sorted({name for name, _ in group})
-        held = {str(n) for n in rng.choice(names, min(_HELD_PEOPLE.get(kind, 0), len(names) - 1), replace=False)}
+        if kind != "returned":  # the people of the stills before
+            held = {str(n) for n in rng.choice(names, min(_HELD_PEOPLE.get(kind, 0), len(names) - 1), replace=False)}
         for name, rows in group:
             yield _Job(kind, Path(rows[0]["file"]).stem, name in held, rows)
 

@@ -74,7 +74,7 @@ def test_faces_are_of_the_test_split_one_a_person_and_repeatable(sheet: ModuleTy
 def test_a_sheet_has_a_row_a_face_and_a_column_a_look(sheet: ModuleType, latent: LatentModel, tmp_path: Path) -> None:
     looks = sheet.columns(latent, Style.load(model_path("motion", "style.npz")))
     assert len(looks) == 10 and len(sheet.columns(latent, Style.load(model_path("motion", "style.npz")), roll=True)) == 12
-    picture = sheet.sheet([sheet.EXAMPLE], looks[:3], 96)
+    picture = sheet.sheet([sheet.EXAMPLE], looks[:3], 96, latent)
     assert picture.shape == (96 + 26, 3 * 96, 3) and picture.dtype == np.uint8
     neutral, wide = picture[26:, :96].astype(int), picture[26:, 96:192].astype(int)
     assert np.abs(wide - neutral).mean() > 0.5

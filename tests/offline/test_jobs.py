@@ -105,7 +105,7 @@ def test_a_key_tells_contents_apart_and_nothing_else(tmp_path: Path, monkeypatch
 def test_every_option_of_a_video_is_a_column() -> None:
     from talkinghead.commands.dub import dub
 
-    of_the_batch = {"photo", "audio", "output", "manifest", "workers", "ray", "consent", "as_json", "quiet"}
+    of_the_batch = {"photo", "audio", "output", "manifest", "workers", "ray", "consent", "as_json", "quiet", "resume"}
     options = set(inspect.signature(dub).parameters) - of_the_batch
     assert {"crop" if name == "full" else name for name in options} == set(default_options())
 

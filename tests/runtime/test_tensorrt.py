@@ -21,6 +21,7 @@ from fake_tensorrt import FakeCuda, FakeTensorRT, install  # noqa: E402
 from networks import NETWORKS, error, network, random_inputs  # noqa: E402
 
 from talkinghead.errors import EngineError  # noqa: E402
+from talkinghead.render.refine import EYE_PX  # noqa: E402
 from talkinghead.runtime.cache import PlanCache  # noqa: E402
 from talkinghead.runtime.compile import compile_networks, float_networks  # noqa: E402
 from talkinghead.runtime.engine import load_engine  # noqa: E402
@@ -66,9 +67,9 @@ def test_what_stays_on_the_gpu_is_not_sent_again_and_goes_with_its_handle(fakes:
 def test_wrong_inputs_are_told(fakes: Fakes) -> None:
     engine = PlanBuilder().build(network(EYE))
     with pytest.raises(EngineError, match="takes photo, not picture"):
-        engine.run(picture=np.zeros((1, 5, 48, 64), np.float32))
+        engine.run(picture=np.zeros((1, 5, *EYE_PX[::-1]), np.float32))
     with pytest.raises(EngineError, match="smaller batches"):
-        engine.run(photo=np.zeros((17, 5, 48, 64), np.float32))
+        engine.run(photo=np.zeros((17, 5, *EYE_PX[::-1]), np.float32))
 
 
 def test_all_networks_are_compiled_once(fakes: Fakes, tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_the_real_one_computes_what_torch_does(name: str, monkeypatch: pytest.Mo
 
 def test_threads_that_share_an_engine_get_their_own_answers(fakes: Fakes) -> None:
     engine = PlanBuilder().build(network(EYE))
-    photos = [np.full((1, 5, 48, 64), k / 8, np.float32) for k in range(8)]
+    photos = [np.full((1, 5, *EYE_PX[::-1]), k / 8, np.float32) for k in range(8)]
     alone = [engine.run(photo=photo)["v8"] for photo in photos]
     with ThreadPoolExecutor(4) as pool:
         shared = list(pool.map(lambda photo: engine.run(photo=photo)["v8"], photos * 4))

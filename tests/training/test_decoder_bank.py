@@ -17,7 +17,7 @@ from talkinghead.runtime.weights import model_path  # noqa: E402
 from talkinghead.training.decoder_bank import SHARES, Bank, Batch  # noqa: E402
 from talkinghead.training.decoder_data import Shard  # noqa: E402
 
-TRAINED = {"hq": 1.0, "grid_s1": 2.0, "teeth": 3.0, "london": 4.0}
+TRAINED = {"hq": 1.0, "grid_s1": 2.0, "teeth": 3.0, "london": 4.0, "returned": 5.0}
 HELD = {"hq": 7.0, "london": 8.0}
 
 

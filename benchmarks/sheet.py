@@ -24,9 +24,9 @@ from talkinghead.errors import PortraitError
 from talkinghead.motion.latent import BROWS, LIDS_RIGHT, POSE_SIZE, LatentModel
 from talkinghead.motion.pose import rotation_from_vector
 from talkinghead.motion.rest import LID_PAIRS, LIP_PAIRS
+from talkinghead.motion.style import Style
 from talkinghead.portrait.load import load_photo
 from talkinghead.portrait.portrait import Portrait
-from talkinghead.motion.style import Style
 from talkinghead.runtime.weights import model_path
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "data" / "portrait.jpg"

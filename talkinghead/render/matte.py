@@ -226,7 +226,9 @@ def _guided_lines(guide: np.ndarray, value: np.ndarray, radius_px: int, ridge: f
 
     colour, level = mean(guide), mean(value)
     joint = mean(guide * value[..., None]) - colour * level[..., None]
-    spread = {(i, j): mean(guide[..., i] * guide[..., j]) - colour[..., i] * colour[..., j] for i in range(3) for j in range(i, 3)}
+    spread = {
+        (i, j): mean(guide[..., i] * guide[..., j]) - colour[..., i] * colour[..., j] for i in range(3) for j in range(i, 3)
+    }
     for i in range(3):
         spread[i, i] += ridge
     slope = _solved(spread, joint)
@@ -234,8 +236,8 @@ def _guided_lines(guide: np.ndarray, value: np.ndarray, radius_px: int, ridge: f
 
 
 def _solved(square: dict[tuple[int, int], np.ndarray], right: np.ndarray) -> np.ndarray:
-    """x (h, w, 3) with S x = ``right`` (h, w, 3), S symmetric, its upper entries (h, w) by row and column. By cofactors: many times
-    as quick as LAPACK's solver, one small matrix at a time."""
+    """x (h, w, 3) with S x = ``right`` (h, w, 3), S symmetric, its upper entries (h, w) by row and column. By cofactors: many
+    times as quick as LAPACK's solver, one small matrix at a time."""
     a, b, c, d, e, f = (square[k].astype(np.float64) for k in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)))
     aa, bb, cc, dd, ee, ff = d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b
     x, y, z = (right[..., k] / (a * aa + b * bb + c * cc) for k in range(3))

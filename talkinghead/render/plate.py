@@ -90,11 +90,10 @@ def background_plate(face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     filled = cv2.resize(far + (near - far) * beside[..., None], size, interpolation=cv2.INTER_LINEAR)
     grain = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(half[::-1], np.float32), (0, 0), 0.6)
     grain = np.tile(grain, (3, 3))[: size[1], : size[0]]
-    grain *= filled[..., 3] * np.float32(_DEVIATION / max(float(grain.std()), 1e-6))
-    hole = cv2.GaussianBlur(np.ascontiguousarray(filled[..., :3]), (0, 0), 1.5)
-    hole += grain[..., None]
+    grain = grain * (filled[..., 3] * np.float32(_DEVIATION / max(float(grain.std()), 1e-6)))
+    hole = cv2.GaussianBlur(np.ascontiguousarray(filled[..., :3]), (0, 0), 1.5) + grain[..., None]
     sure = np.clip(2 * cv2.GaussianBlur(weight, (0, 0), 1.2) - 1, 0.0, 1.0)
-    hole += (face - hole) * sure[..., None]
+    hole = hole + (face - hole) * sure[..., None]
     return np.asarray(cv2.add(hole, 0.0, dtype=cv2.CV_8U))  # rounds and saturates
 
 

@@ -10,14 +10,17 @@ from talkinghead.render.layout import OVAL
 _LEVELS = 256
 _SPREAD_LEVELS = 8.0  # colours are averaged over so many neighbouring brightnesses
 _LEAST_PIXELS = 500
-_MOST_OFF = 1.8
-"""Grey levels, root mean square: a face whose colours are farther from one colour a brightness is in colour. Faces of `train`: black
-and white or toned 0 to 1.6, pale colours 2.3 and more, others 3 to 12."""
+_NEARLY_ALL, _MOST_OFF = 0.98, 5.6
+"""Of a face's pixels so many lie so close, grey levels, to one colour a brightness, or it is in colour. On faces of `train` that
+share lies within 0 (grey) to 5.4 (toned); in colour within 7.6 to 43."""
+
+_MOST_TINT = 45.0
+"""Grey levels between a face's channels; with more it is no toned photo but a drawing with skin of one colour."""
 
 
 def one_tone(face: np.ndarray, points: np.ndarray) -> np.ndarray | None:
-    """The colour (256, 1, 3) uint8 of each brightness in a photo (s, s, 3) uint8 RGB whose face, points (478, 3) px, has one tone;
-    None for a photo in colour."""
+    """The colour (256, 1, 3) uint8 of each brightness in a photo ``face`` (s, s, 3) uint8 RGB with points (478, 3) px; None where
+    the face is in colour."""
     inside = np.zeros(face.shape[:2], np.uint8)
     outline = np.clip(np.round(points[list(OVAL), :2]), -4096, 4096).astype(np.int32)
     cv2.fillConvexPoly(inside, cv2.convexHull(outline), 1)
@@ -32,7 +35,9 @@ def one_tone(face: np.ndarray, points: np.ndarray) -> np.ndarray | None:
     levels = np.arange(_LEVELS)
     known = soft[:, 0] > 1e-3
     off = np.stack([np.interp(levels, levels[known], soft[known, k] / soft[known, 0]) for k in (1, 2, 3)], axis=1)
-    if np.sqrt(((colours - (luma[:, None] + off[luma])) ** 2).mean()) > _MOST_OFF:
+    apart = np.abs(colours - (luma[:, None] + off[luma])).max(axis=1)
+    tint = np.ptp(colours, axis=1)
+    if np.quantile(apart, _NEARLY_ALL) > _MOST_OFF or np.median(tint) > _MOST_TINT:
         return None
     return np.clip(np.round(levels[:, None] + off), 0, 255).astype(np.uint8)[:, None]
 

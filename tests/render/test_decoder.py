@@ -17,6 +17,7 @@ from talkinghead.motion.pose import HeadPose
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.networks import Networks
 from talkinghead.render.decoder import Decoder, DecoderEngines
+from talkinghead.render.person import person_layers
 from talkinghead.render.refine import CHANNELS, EYE_PX, MOUTH_PX, Spot, eye_spots, motion_code, mouth_spots, patch_input
 from talkinghead.render.warp import WarpDecoder
 from talkinghead.runtime.weights import model_path
@@ -67,6 +68,13 @@ def latent(canonical: np.ndarray) -> LatentModel:
 
 
 Z_POSE, Z_DYN = np.array((0.02, 0.05, -0.03, 0, 0, 0)), np.array((1.5, -0.7))
+
+
+@pytest.fixture(scope="module")
+def decoder(photo: np.ndarray, canonical: np.ndarray) -> WarpDecoder:
+    """The warp that a `Decoder` of this photo makes."""
+    points = POSE.apply(canonical)
+    return WarpDecoder(photo, points, POSE, canonical, layers=person_layers(photo, points))
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import synthetic_face as synthetic
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
 from talkinghead.render.layout import OVAL
 from talkinghead.render.patch import Window
-from talkinghead.render.person import Person, left_over, trusted_layers, with_strip
+from talkinghead.render.person import Person, left_over, person_layers, with_strip
 from talkinghead.render.plate import Layers, separate
 from talkinghead.render.resample import FINE
 from talkinghead.render.warp import WarpDecoder
 
 POSE = synthetic.pose()
 HAIR, SKIN, WALL = (60, 40, 30), (205, 165, 140), (150, 170, 190)
+REACH_PX = (3.0, 30.0)
 
 
 def portrait(canonical: np.ndarray, wall: tuple[int, int, int] = WALL, rise_px: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -37,14 +38,34 @@ def identity() -> np.ndarray:
 @pytest.fixture(scope="module")
 def layers(canonical: np.ndarray) -> Layers:
     face, person = portrait(canonical)
-    return separate(face, with_strip(person))
+    return separate(face, with_strip(person, REACH_PX))
 
 
-def test_person_and_wall_are_told_apart_where_the_picture_says_so(canonical: np.ndarray) -> None:
+def test_the_less_sure_the_matte_the_more_of_the_wall_goes_along(canonical: np.ndarray) -> None:
     points = POSE.apply(canonical)
-    assert trusted_layers(portrait(canonical)[0], points) is not None
-    assert trusted_layers(portrait(canonical, wall=HAIR)[0], points) is None
-    assert trusted_layers(portrait(canonical, rise_px=140)[0], points) is None  # cut off by the upper border
+    widths = []
+    for wall in (WALL, HAIR):
+        layers = person_layers(portrait(canonical, wall=wall)[0], points)
+        assert layers is not None
+        away = cv2.distanceTransform((portrait(canonical)[1] < 0.5).astype(np.uint8), cv2.DIST_L2, 5)[40:300]
+        ring = (away > 24) & (away < 32)
+        widths.append(layers.alpha[40:300][ring].mean())
+    assert widths[0] < 40 < widths[1]
+
+
+def test_a_picture_without_background_is_not_taken_apart(canonical: np.ndarray) -> None:
+    assert person_layers(np.full((512, 512, 3), SKIN, np.uint8), POSE.apply(canonical)) is None
+
+
+def test_hair_that_the_border_cuts_off_is_held_there(canonical: np.ndarray) -> None:
+    face = portrait(canonical, rise_px=140)[0]
+    layers = person_layers(face, POSE.apply(canonical))
+    assert layers is not None and layers.alpha[0].max() > 250
+    decoder = WarpDecoder(face, POSE.apply(canonical), POSE, canonical, layers=layers)
+    pose = HeadPose(rotation_from_vector(np.radians((12.0, 0, 0))), POSE.translation_px + (0, 14), POSE.scale_px)
+    frame = decoder.draw(pose.apply(canonical), pose)
+    cut = layers.alpha[0] > 250
+    assert np.abs(frame[0][cut].astype(int) - face[0][cut]).max() < 12
 
 
 def test_standing_still_both_layers_are_the_photo(canonical: np.ndarray, layers: Layers) -> None:
@@ -55,12 +76,14 @@ def test_standing_still_both_layers_are_the_photo(canonical: np.ndarray, layers:
 
 def test_a_strip_of_the_wall_goes_along_and_fades_out(canonical: np.ndarray) -> None:
     person = portrait(canonical)[1]
-    wide = with_strip(person)
+    wide = with_strip(person, REACH_PX)
     away = cv2.distanceTransform((person < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     assert (wide >= person).all() and wide[away > 32].max() == 0
     assert wide[away < 2].min() == 1
     ring = (away > 14) & (away < 18)
     assert 0.3 < wide[ring].mean() < 0.7
+    edges = np.concatenate((wide[0], wide[:300, 0], wide[:300, -1]))
+    assert edges.max() == 0  # the picture's border shows none of it, however near the person is
 
 
 def test_missed_strands_are_noticed(canonical: np.ndarray, layers: Layers) -> None:
@@ -69,9 +92,10 @@ def test_missed_strands_are_noticed(canonical: np.ndarray, layers: Layers) -> No
     strands = face.copy()
     for x in range(60, 460, 9):
         cv2.line(strands, (x, 20), (x + 20, 110), HAIR, 2)
-    assert left_over(face, layers.alpha, chin_px) < 0.5
-    assert left_over(strands, layers.alpha, chin_px) > 3
-    assert left_over(face, np.full((512, 512), 255, np.uint8), chin_px) == float("inf")
+    alpha = layers.alpha.astype(np.float32) / 255
+    assert left_over(face, alpha, chin_px) < 0.5
+    assert left_over(strands, alpha, chin_px) > 3
+    assert left_over(face, np.ones((512, 512), np.float32), chin_px) == float("inf")
 
 
 def test_a_tilted_head_leaves_the_wall_in_its_place_and_keeps_its_hair(canonical: np.ndarray) -> None:
@@ -80,7 +104,7 @@ def test_a_tilted_head_leaves_the_wall_in_its_place_and_keeps_its_hair(canonical
     face = np.where((person > 0)[..., None], face, wall)
     pose = HeadPose(rotation_from_vector(np.radians((0, 0, 15.0))), POSE.translation_px, POSE.scale_px)
     off = []
-    for layers in (None, separate(face, with_strip(person))):
+    for layers in (None, separate(face, with_strip(person, REACH_PX))):
         decoder = WarpDecoder(face, POSE.apply(canonical), POSE, canonical, layers=layers)
         frame = decoder.draw(pose.apply(canonical), pose)
         away = cv2.distanceTransform((person < 0.5).astype(np.uint8), cv2.DIST_L2, 5)[:250]

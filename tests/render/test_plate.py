@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from talkinghead.render.plate import Layers, background_plate, foreground_colours, push_pull, separate
+from talkinghead.render.plate import Layers, background_plate, foreground_colours, push_pull, separate, with_strays
 
 SIZE = 256
 HAIR, WALL = np.array((60.0, 40.0, 30.0)), np.array((150.0, 170.0, 190.0))
@@ -86,7 +86,7 @@ def test_a_strand_that_the_matte_missed_goes_with_the_head() -> None:
     alpha, true = disc(), disc()
     true[126:130, 128 + 70 : 128 + 88] = 1.0
     face = mixed(true, WALL, 2.0)
-    layers = separate(face, alpha)
+    layers = separate(face, with_strays(face, alpha))
     strand = np.s_[127:129, 128 + 74 : 128 + 84]
     assert layers.alpha[strand].min() > 180
     assert np.abs(layers.plate[strand].astype(float) - WALL).max() < 15

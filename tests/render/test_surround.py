@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import synthetic_face as synthetic
@@ -18,6 +19,14 @@ def steep_face(canonical: np.ndarray, bend: float = 3.0) -> np.ndarray:
     deep = canonical.copy()
     deep[:, 2] *= bend
     return deep
+
+
+def person_alpha() -> np.ndarray:
+    """A mask (512, 512) uint8 of face, hair and shoulders."""
+    alpha = np.zeros((512, 512), np.uint8)
+    cv2.circle(alpha, (256, 240), 170, 255, -1)
+    alpha[400:] = 255
+    return alpha
 
 
 def turned(degrees: tuple[int, int, int]) -> HeadPose:
@@ -99,11 +108,23 @@ def test_turns_move_hair_smoothly_and_leave_the_border(canonical: np.ndarray, de
 
 def test_a_person_alone_keeps_hair_with_the_head(canonical: np.ndarray) -> None:
     points = POSE.apply(canonical)
-    bending, alone = Surround(points, POSE, 512), Surround(points, POSE, 512, alone=True)
+    whole = person_alpha()
+    bending, alone = Surround(points, POSE, 512), Surround(points, POSE, 512, alone=whole)
     ratio, angle = alone.ratio(alone.source)
     margin = np.minimum(alone.source, 511 - alone.source).min(axis=1)
-    hair = (np.sin(angle) < 0) & (ratio > 1.9) & (ratio < 2.2) & (margin > 40)
-    assert hair.any() and alone.weight[hair].min() > 0.99 > 0.8 > bending.weight[hair].max()
+    hair = (np.sin(angle) < 0) & (ratio > 1.9) & (ratio < 2.2)
+    assert hair.any() and alone.weight[hair].min() > 0.99 > 0.8 > bending.weight[hair & (margin > 40)].max()
     shoulders = (np.sin(angle) > 0.9) & (ratio > 2.2)
     np.testing.assert_allclose(alone.weight[shoulders], bending.weight[shoulders], atol=0.05)
-    assert not alone.weight[margin <= 0].any()
+    assert not alone.weight[alone.source[:, 1] >= 511].any()
+
+
+def test_a_person_whom_the_border_cuts_off_is_held_there(canonical: np.ndarray) -> None:
+    points = POSE.apply(canonical)
+    whole, cut = person_alpha(), person_alpha()
+    cut[:60, 200:300] = 255
+    free, held = (Surround(points, POSE, 512, alone=alpha) for alpha in (whole, cut))
+    at_cut = (free.source[:, 1] < 5) & (np.abs(free.source[:, 0] - 250) < 40)
+    far = np.linalg.norm(free.source - (250, 0), axis=1) > 220
+    assert held.weight[at_cut].max() < 0.01 < 0.9 < free.weight[at_cut].min()
+    np.testing.assert_allclose(held.weight[far], free.weight[far])

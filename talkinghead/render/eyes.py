@@ -166,14 +166,14 @@ class EyeLayer:
         luma = patch @ _LUMA
         known &= luma > 0.75 * float(np.median(luma[known])) if known.any() else known
         skin = smooth_fill(patch, known.astype(np.float32))
-        whole = cv2.GaussianBlur(lid, (0, 0), 0.01 * self._pose.scale_px) * (1 - self._frames(luma, lid, window, known))
+        whole = cv2.GaussianBlur(lid, (0, 0), 0.01 * self._pose.scale_px) * (1 - self._frames(luma, window, known))
         shut[window.slices] = np.round(mix(patch, skin, whole))
 
-    def _frames(self, luma: np.ndarray, lid: np.ndarray, window: Window, known: np.ndarray) -> np.ndarray:
-        """How much (h, w) of the lid, ``lid`` (h, w) 0..1, the frame of glasses covers: a thin line, darker than the ``known``
-        skin beside it, wider than an eye. It stays where it is when the lid comes down."""
+    def _frames(self, luma: np.ndarray, window: Window, known: np.ndarray) -> np.ndarray:
+        """How much of each pixel (h, w) of ``window`` the frame of glasses covers: a thin line, darker than the ``known`` skin
+        beside it, wider than an eye. It stays where it is when the lid comes down."""
         if not known.any():
-            return np.zeros_like(lid)
+            return np.zeros_like(luma)
         lashes, high = (max(3, int(size * self._pose.scale_px) | 1) for size in (_LASHES, _FRAME_HEIGHT))
         deep = cv2.morphologyEx(luma, cv2.MORPH_BLACKHAT, np.ones((high, 1), np.uint8)) > _FRAME_DEPTH * float(
             np.median(luma[known])

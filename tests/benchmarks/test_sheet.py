@@ -4,14 +4,16 @@ import csv
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from shipped import needs_networks
 
 from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, LatentModel
-from talkinghead.motion.rest import LIP_PAIRS, gap_rows
+from talkinghead.motion.pose import HeadPose
+from talkinghead.motion.rest import LID_PAIRS, LIP_PAIRS, gap_rows
 from talkinghead.motion.style import Style
 from talkinghead.runtime.weights import model_path
 
@@ -68,6 +70,30 @@ def test_faces_are_of_the_test_split_one_a_person_and_repeatable(sheet: ModuleTy
     assert len({(n[0], int(n[1:-4]) // 2) for n in names}) == 10
     assert {n[0] for n in names} == {"a", "b"}
     assert names != [path.name for path in sheet.test_faces(tmp_path, seed=1)]
+
+
+def test_kinds_are_pictures_of_the_train_split(sheet: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "stills"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    for name, _ in sheet.KINDS.values():
+        cv2.imwrite(str(folder / name), noise)
+    pictures = dict(zip(sheet.KINDS, sheet.kinds(tmp_path), strict=True))
+    assert all(picture.shape == (64, 64, 3) and picture.dtype == np.uint8 for picture in pictures.values())
+    assert np.ptp(pictures["black and white"].astype(int), axis=2).max() == 0 < np.ptp(pictures["child"].astype(int), axis=2).max()
+    assert np.abs(pictures["painting"].astype(int) - pictures["child"]).mean() > 5
+
+
+def test_wide_eyes_take_more_to_shut(sheet: ModuleType, latent: LatentModel) -> None:
+    wide = latent.mean.copy()
+    above = [pair[0] for pair in LID_PAIRS]
+    wide[above, 1] -= 0.02
+    pose = HeadPose(np.eye(3), np.array((256.0, 215.0)), 233.0)
+    apart = [
+        sheet.lids_apart(latent, SimpleNamespace(code=code, z_id=code.z_id, z_dyn=code.z_dyn))
+        for code in (latent.encode(pose.apply(face)) for face in (latent.mean, wide))
+    ]
+    assert apart[0] == pytest.approx(1.0, abs=0.02) and apart[1] > 1.2
 
 
 @needs_networks

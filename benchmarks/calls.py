@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "examples" / "data"
 LEAST_FPS = 25.0
 _EVERY_S, _BURST_S, _SETTLE_S = 2.0, 0.3, 3.0
-_SPEAK_S, _LATER_S = 3.5, 1.0
+_SPEAK_S, _STEP_S, _SPREAD_S, _AGAIN_S = 2.0, 0.43, 5.0, 1.2
 
 
 class Server:
@@ -145,8 +145,9 @@ def answer(rounds: int) -> dict[str, Any]:
 
 def interrupt(rounds: int) -> dict[str, Any]:
     """Interruptions of a recording that is spoken."""
-    # Each at another word, lest all of them fall into one pause.
-    stops = [_SPEAK_S + (_SPEAK_S + 1.2 + _LATER_S) * k + _LATER_S * (k % 5) / 4 for k in range(rounds)]
+    # Each at another word, lest all of them fall into one pause: after so many seconds of the recording.
+    spoken_s = [_SPEAK_S + (_STEP_S * k) % _SPREAD_S for k in range(rounds)]
+    stops = np.cumsum([spoken_s[0], *(_AGAIN_S + length_s for length_s in spoken_s[1:])]).tolist()
     with Server() as server:
         looks = [[stop - 0.7, stop + 1.1] for stop in stops]
         sound = str(DATA / "speech.ogg")

@@ -113,11 +113,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder of `talkinghead train track`")
     parser.add_argument("--latent", type=Path, default=Path("models/latent/latent.npz"))
     parser.add_argument("--speech", type=Path, default=Path("models/speech/speech.safetensors"), help="whose phones are heard")
+    parser.add_argument("--split", choices=("train", "test"), default="train", help="test: only told, nothing is written")
     args = parser.parse_args(argv)
     latent, hearing = LatentModel.load(args.latent), load_weights(args.speech)[0].eval()
     reference = load_clips(args.shared, args.cache, latent, "train", (_REFERENCE,), audible=True)
     reader = Reader(hearing, latent, reference[::_EVERY])
-    found = offsets_ms(reader, load_clips(args.shared, args.cache, latent, "train", ("anchors", "hq"), audible=True))
+    found = offsets_ms(reader, load_clips(args.shared, args.cache, latent, args.split, ("anchors", "hq"), audible=True))
+    if args.split == "test":
+        return
     path = args.cache / FILE
     path.write_text(json.dumps(found, indent=0))
     print(f"wrote {path}")

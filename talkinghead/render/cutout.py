@@ -63,7 +63,8 @@ def cut_out(portrait: Portrait) -> Cutout:
     learns their colours from below the chin and the wall's from beside the head. The same portrait gives the same cut-out.
     """
     photo, crop = portrait.image, portrait.crop
-    alpha = _alpha(portrait)
+    matte = head_matte(portrait.face, portrait.points)
+    alpha = _alpha(portrait, matte.alpha)
     # Colours of the edge are smooth: found where the face's square has 512 px at most, as everything tuned to that.
     zoom = min(1.0, SIZE_PX / crop.side)
     size = (round(photo.shape[1] * zoom), round(photo.shape[0] * zoom))
@@ -75,17 +76,17 @@ def cut_out(portrait: Portrait) -> Cutout:
     edge = np.clip(np.round(beyond + near * (colours - beyond)), 0, 255).astype(np.uint8)
     edge = np.asarray(cv2.resize(edge, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR))
     picture = np.where((alpha > _WHOLE)[..., None], photo, edge)
-    trusted = told_apart(portrait.face, portrait.points)
+    trusted = told_apart(portrait.face, portrait.points, matte)
     return Cutout(picture, np.round(255 * alpha).astype(np.uint8), trusted)
 
 
-def _alpha(portrait: Portrait) -> np.ndarray:
-    """The matte (H, W) float32 0..1 of the whole photo."""
+def _alpha(portrait: Portrait, head: np.ndarray) -> np.ndarray:
+    """The matte (H, W) float32 0..1 of the whole photo; ``head`` is that of the face's square."""
     photo, crop = portrait.image, portrait.crop
     scale = _COARSE_PX / crop.side
     size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    head = cv2.resize(head_matte(portrait.face, portrait.points).alpha, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
+    head = cv2.resize(head, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
     shift = np.array(((1.0, 0.0, crop.x * scale), (0.0, 1.0, crop.y * scale)))
     head = cv2.warpAffine(head, shift, size, flags=cv2.INTER_LINEAR)
     points = crop.to_photo(portrait.points[:, :2])

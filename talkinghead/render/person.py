@@ -38,9 +38,9 @@ def person_layers(face: np.ndarray, points: np.ndarray) -> Layers | None:
     return separate(face, with_strip(matte.alpha, _WIDE_STRIP_PX) if alpha is None else alpha)
 
 
-def told_apart(face: np.ndarray, points: np.ndarray) -> bool:
-    """Whether person and background of a portrait, as for `person_layers`, can be told apart surely."""
-    return _sure(face, points, head_matte(face, points)) is not None
+def told_apart(face: np.ndarray, points: np.ndarray, matte: Matte) -> bool:
+    """Whether person and background of a portrait, as for `person_layers`, can be told apart surely by its `head_matte`."""
+    return _sure(face, points, matte) is not None
 
 
 def _sure(face: np.ndarray, points: np.ndarray, matte: Matte) -> np.ndarray | None:

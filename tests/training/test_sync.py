@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from talkinghead.training.sync import offset_ms, offsets_ms
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -48,9 +49,12 @@ def shared(networks: Networks, told: list[tuple[str, str, float]]) -> Iterator[N
     made.close()
 
 
-def spoken(avatar: Avatar, k: int, seconds: float = 0.4) -> tuple[np.ndarray, list[np.ndarray]]:
-    """z_dyn of every frame, and some pictures, of a session of its own voice."""
+def spoken(
+    avatar: Avatar, k: int, seconds: float = 0.4, opened: Callable[[], object] = lambda: None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """z_dyn of every frame, and some pictures, of a session of its own voice; ``opened`` is called before it moves."""
     session = avatar.session(seed=k)
+    opened()
     session.push_audio(babble(3.0)[8_000 * k :][: round(16_000 * seconds)])
     session.flush()
     motions = list(session.motions())
@@ -64,8 +68,10 @@ def test_many_move_and_look_as_each_alone(
 ) -> None:
     together = Avatar(avatar.portrait, shared)
     twins = [together.twin() for _ in range(SESSIONS)]
+    shared.batchers[1]._queue._window_s = 5.0  # motion waits until all have asked: that they meet is not left to chance
+    all_open = Barrier(SESSIONS)
     with ThreadPoolExecutor(SESSIONS) as pool:
-        got = list(pool.map(spoken, twins, range(SESSIONS)))
+        got = list(pool.map(lambda twin, k: spoken(twin, k, opened=all_open.wait), twins, range(SESSIONS)))
     for k, (moved, pictures) in enumerate(got):
         alone, drawn = spoken(avatar, k)
         assert moved.shape == alone.shape and np.abs(moved - alone).max() < 0.01 * np.abs(alone).max()

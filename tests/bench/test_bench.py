@@ -79,7 +79,8 @@ def test_sessions_at_once_go_through_batches_on_a_gpu(monkeypatch: pytest.Monkey
         def told(what: str, value: float) -> None:
             sizes.setdefault(f"{name} {what}", []).append(value)
 
-        return Batcher(engine, stays=BATCHED[name], most_rows=8, sizes=(2, 4, 8), observer=told)
+        # A window, so that it is not left to chance whether calls meet.
+        return Batcher(engine, stays=BATCHED[name], window_ms=100, most_rows=8, sizes=(2, 4, 8), observer=told)
 
     monkeypatch.setattr(shared_module, "batcher", watched)
     monkeypatch.setattr(shared_module, "GpuEnergy", lambda: SimpleNamespace(joules=lambda: 30.0))

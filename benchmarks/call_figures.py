@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 RISE = 0.2
-"""Share of a burst's widest opening at which the mouth counts as opening."""
+"""Share of the way to a burst's widest opening at which the mouth counts as opening."""
 REST = 0.2
 """Share of the opening in speech below which it counts as at rest."""
 LOUD = 0.01
@@ -23,17 +23,18 @@ def opening(points: np.ndarray) -> float:
 def mouth_to_glass_ms(begun_s: float, arrival_s: np.ndarray, gaps: np.ndarray) -> float | None:
     """From a burst's first packet to the first picture of an opening mouth; None where the mouth did not open.
 
-    arrival_s (n,), gaps (n,): of the pictures round the burst. The mouth opens where its gap has risen by `RISE` of the way to
-    the burst's widest, and does not fall back below before that."""
+    arrival_s (n,), gaps (n,): of the pictures round the burst. The mouth opens where its gap has risen by `RISE` of the way from
+    its narrowest (lips may be pressed together before a syllable) to the burst's widest, and does not fall back before that."""
     before = gaps[(arrival_s >= begun_s - _BEFORE_S) & (arrival_s < begun_s)]
     after = (arrival_s >= begun_s) & (arrival_s < begun_s + _AFTER_S)
     if not len(before) or not after.any():
         return None
-    rest, times, course = float(np.median(before)), arrival_s[after], gaps[after]
+    times, course = arrival_s[after], gaps[after]
     widest = int(course.argmax())
     spread = max(float(before.max() - before.min()), 0.01)
-    if course[widest] - rest < 2 * spread:
+    if course[widest] - float(np.median(before)) < 2 * spread:
         return None
+    rest = float(course[: widest + 1].min())
     low = np.flatnonzero(course[: widest + 1] < rest + RISE * (course[widest] - rest))
     return 1000 * float(times[low[-1] + 1 if len(low) else 0] - begun_s)
 

@@ -33,7 +33,7 @@ from call_figures import at_rest_ms, mouth_to_glass_ms, opening, quantiles, rate
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "examples" / "data"
 LEAST_FPS = 25.0
-_EVERY_S, _BURST_S, _SETTLE_S = 2.0, 0.3, 3.0
+_EVERY_S, _BURST_S, _SETTLE_S = 2.06, 0.3, 3.0  # packets and pictures meet at another place each time
 _SPEAK_S, _STEP_S, _SPREAD_S, _AGAIN_S = 2.0, 0.43, 5.0, 1.2
 
 

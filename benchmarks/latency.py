@@ -27,7 +27,7 @@ import numpy as np
 from motion_play import Player
 
 from talkinghead import dub
-from talkinghead.bench.latency import ANSWER, Rounds, stages
+from talkinghead.bench.latency import ANSWER, FRAME_MS, Rounds, stages
 from talkinghead.bench.material import Material
 from talkinghead.bench.report import Figure, clocked_ms, figure
 from talkinghead.motion.denoiser import HOP_FRAMES, HOP_MS
@@ -91,10 +91,10 @@ def whole(photo: Path, audio: Path, full: bool) -> dict[str, float]:
 
 
 def say_answer(compute_ms: float) -> float:
-    """Print and give the ms from a sound to the picture that shows it, at worst: it lies at the beginning of a hop."""
-    total_ms = LOOKAHEAD_MS + HOP_MS + compute_ms
-    parts = f"{LOOKAHEAD_MS:.0f} + {HOP_MS:.0f} + {compute_ms:.0f} (p95)"
-    print(f"look-ahead + hop + compute: {parts} = {total_ms:.0f} ms (budget {BUDGET_MS} ms)")
+    """Print and give the ms from a sound to the picture that shows it in a call, at worst: it lies at the beginning of a frame."""
+    total_ms = LOOKAHEAD_MS + FRAME_MS + compute_ms
+    parts = f"{LOOKAHEAD_MS:.0f} + {FRAME_MS:.0f} + {compute_ms:.0f} (p95)"
+    print(f"look-ahead + frame + compute: {parts} = {total_ms:.0f} ms (budget {BUDGET_MS} ms)")
     return total_ms
 
 

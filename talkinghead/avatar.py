@@ -115,14 +115,17 @@ class Avatar:
         seed: int = 0,
         controls: Controls | None = None,
         full: bool = False,
+        eager: bool = False,
         observer: Callable[[str, float], None] | None = None,
     ) -> Session:
-        """A live session: push sound, take frames, `Session.close`. ``full`` gives pictures of the whole photo's size. Where
-        sessions share networks in batches, the observer is told how long this one waited for each ("wait_ms")."""
+        """A live session: push sound, take frames, `Session.close`. ``full`` gives pictures of the whole photo's size. ``eager``
+        gives each frame as soon as its look-ahead has been heard, 25 ms before the hop is whole, for somewhat more work (see
+        `MotionGenerator`): for calls. Where sessions share networks in batches, the observer is told how long this one waited
+        for each ("wait_ms")."""
         face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
         numbers = (self._scales, self._style, self._latent)
         speech, motion = (seat(engine, observer) for engine in (self._speech_engine, self._motion_engine))
-        generator = MotionGenerator(motion, *numbers, face=face, controls=controls, seed=seed)
+        generator = MotionGenerator(motion, *numbers, face=face, controls=controls, seed=seed, eager=eager)
         return Session(self, SpeechEncoder(speech), generator, self._paster() if full else None, (speech, motion))
 
     def _paster(self) -> Paster | CutoutPaster:

@@ -13,14 +13,15 @@ from talkinghead.avatar import Avatar, Session
 from talkinghead.bench.material import Material, Say, say_nothing, shipped
 from talkinghead.bench.networks import NETWORKS, random_inputs
 from talkinghead.bench.report import Figure, clocked_ms, figure
-from talkinghead.constants import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkinghead.cores import usable_cores
-from talkinghead.motion.denoiser import HOP_FRAMES, HOP_MS
+from talkinghead.motion.denoiser import HOP_FRAMES
 from talkinghead.speech.encoder import LOOKAHEAD_MS, SpeechEncoder
 
-_FILLING = 4
-"""Hops until the look-ahead is full."""
-ANSWER = "a call's hop: encoder, motion, its first frame"
+_FILLING = 8
+"""Frames of sound until the look-ahead is full."""
+ANSWER = "a call's frame: encoder, motion, picture"
+FRAME_MS = 1000 / FRAME_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ def latency(
             say(found.name)
             made.append(found)
     answer = next(f for f in made if f.name == ANSWER)
-    waited = LOOKAHEAD_MS + HOP_MS + (answer.p95 or answer.p50)
+    waited = FRAME_MS + LOOKAHEAD_MS + (answer.p95 or answer.p50)
     return (
         *made,
-        Figure(f"from sound to its picture: look-ahead {LOOKAHEAD_MS:g} + hop {HOP_MS:g} + p95", "ms", round(waited, 1)),
+        Figure(f"from sound to its picture: its own {FRAME_MS:g} + look-ahead {LOOKAHEAD_MS:g} + p95", "ms", round(waited, 1)),
     )
 
 
 def stages(material: Material, device: str, rounds: Rounds, seed: int) -> Iterator[Figure]:
-    """The pipeline's, each by itself, and a call's hop through all of them (`ANSWER`)."""
+    """The pipeline's, each by itself, and a call's frame through all of them (`ANSWER`)."""
     yield figure("avatar ready (once)", clocked_ms(lambda: material.avatar(device), max(3, rounds.whole // 3), 1))
     avatar = material.avatar(device)
     encoder = SpeechEncoder(shipped("speech/speech", device))
@@ -67,27 +68,26 @@ def stages(material: Material, device: str, rounds: Rounds, seed: int) -> Iterat
     motions = itertools.cycle(list(session.motions()))
     yield figure("decoder, a frame", clocked_ms(lambda: session.draw(next(motions)), rounds.stage))
     yield figure("first frame of a session, compute", clocked_ms(lambda: _first_frame(avatar, material, seed), rounds.whole))
-    called, pieces = avatar.session(seed=seed), material.pieces(HOP_FRAMES * SAMPLES_PER_FRAME)
+    called, pieces = avatar.session(seed=seed, eager=True), material.pieces(SAMPLES_PER_FRAME)
     for _ in range(_FILLING):
-        _hop(called, next(pieces))
-    yield figure(ANSWER, clocked_ms(lambda: _hop(called, next(pieces)), rounds.stage))
+        _answer(called, next(pieces))
+    yield figure(ANSWER, clocked_ms(lambda: _answer(called, next(pieces)), rounds.stage))
 
 
 def _first_frame(avatar: Avatar, material: Material, seed: int) -> None:
     """A new session hears so much that its first frame can be drawn, and draws it."""
-    session = avatar.session(seed=seed)
+    session = avatar.session(seed=seed, eager=True)
     for piece in material.pieces(SAMPLES_PER_FRAME):
         session.push_audio(piece)
         if next(session.frames(), None) is not None:
             return
 
 
-def _hop(session: Session, piece: np.ndarray) -> None:
-    """The sound of a hop goes in, its motion is made, its first frame drawn."""
+def _answer(session: Session, piece: np.ndarray) -> None:
+    """The sound of a frame goes in, and the picture that it was waited for comes out."""
     session.push_audio(piece)
-    for k, motion in enumerate(session.motions()):
-        if k == 0:
-            session.draw(motion)
+    for motion in session.motions():
+        session.draw(motion)
 
 
 def _networks(device: str, rounds: Rounds) -> Iterator[Figure]:

@@ -69,7 +69,7 @@ def available_cores(limit: Path = _CGROUP_LIMIT) -> float:
 
 def measure(avatar: Avatar, encoder: VideoEncoder) -> SessionCost:
     """Run an avatar for about a second of noise, with nothing else going on in this process. This also warms it up."""
-    session = avatar.session()
+    session = avatar.session(eager=True)
     noise = np.random.default_rng(0).normal(0, 0.1, int(_SPOKEN_S * SAMPLE_RATE_HZ)).astype(np.float32)
     hops, drawn, encoded = _Clock(), _Clock(), _Clock()
     step = _HOP * SAMPLES_PER_FRAME

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
-MARGIN_S = 0.005
+MARGIN_S = 0.002
 """How early, at the worst, the sound of a live source is aimed to be there before it must be fed."""
 _LIVE_AFTER_S = 1.0
 _LIVE_WITHIN_S = 0.15
 _ANEW_AFTER_S = 10.0
 _BREAK_S = 1.0
-_WINDOW_HOPS = 40
+_WINDOW_FRAMES = 80
 _SLACK_S, _LACK_S = 0.005, 0.015
 
 
@@ -29,7 +29,7 @@ class Pace:
         self._since_s = self._last_s = -1e9
         self._pushed_s = 0.0
         self._live = False
-        self._margins: deque[float] = deque(maxlen=_WINDOW_HOPS)
+        self._margins: deque[float] = deque(maxlen=_WINDOW_FRAMES)
 
     @property
     def live(self) -> bool:
@@ -55,12 +55,12 @@ class Pace:
             self._since_s, self._pushed_s = now_s, 0.0
 
     def fed(self, margin_s: float) -> None:
-        """The last sound of a hop had been there so long before it had to be."""
+        """The last sound of a frame had been there so long before it had to be."""
         self._margins.append(margin_s)
 
     def surplus_s(self) -> float:
         """What may be taken out of a live source's sound, or, below 0, is to be put in; 0.0 while that is not known."""
-        if not self.live or len(self._margins) < _WINDOW_HOPS:
+        if not self.live or len(self._margins) < _WINDOW_FRAMES:
             return 0.0
         least_s = min(self._margins)
         return least_s - MARGIN_S if least_s > MARGIN_S + _SLACK_S or least_s < -_LACK_S else 0.0
@@ -68,13 +68,13 @@ class Pace:
     def moved(self, earlier_s: float | None = None) -> None:
         """Sound was taken out, so that the rest is spoken so much earlier; None: margins count anew."""
         kept = [] if earlier_s is None else [margin_s - earlier_s for margin_s in self._margins]
-        self._margins = deque(kept, maxlen=_WINDOW_HOPS)
+        self._margins = deque(kept, maxlen=_WINDOW_FRAMES)
 
 
-def lead_in_s(first_s: float, deadline_s: float, hop_left_s: float) -> float:
+def lead_in_s(first_s: float, deadline_s: float, left_s: float) -> float:
     """Silence to put before the sound of a source that begins, so that none of it will come too late.
 
-    Its first chunk came at first_s; the ``hop_left_s`` of sound that the next hop still needs must be there at deadline_s, and
-    each further hop's a hop later. Chunks arrive whole: a sample may come as late as its time in the stream after first_s.
+    Its first chunk came at first_s; the ``left_s`` of sound that the next frame still needs must be there at deadline_s, and
+    each further frame's a frame later. Chunks arrive whole: a sample may come as late as its time in the stream after first_s.
     """
-    return max(0.0, hop_left_s + MARGIN_S - (deadline_s - first_s))
+    return max(0.0, left_s + MARGIN_S - (deadline_s - first_s))

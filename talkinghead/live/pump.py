@@ -3,9 +3,9 @@
 `Pump.step` does one piece of work and tells when to call again; it never waits itself. So a thread can run it in real time, and a
 test through hours in seconds.
 
-Sound is fed as soon as it has come, but not before it is the next hop's turn; silence is fed only at the deadline, so that sound
-may still come in time. From the push of a sample to the moment its frame is due: look-ahead (75 ms) and hop (50 ms), BUDGET_S for
-the networks and `pace.MARGIN_S` for jitter.
+Sound is fed as soon as it has come, but not before it is the next frame's turn; silence is fed only at the deadline, so that sound
+may still come in time. From the push of a sample to the moment its frame is due: the frame itself (25 ms) and the look-ahead
+(75 ms), BUDGET_S for the networks and `pace.MARGIN_S` for jitter.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from talkinghead.live.ladder import Ladder
 from talkinghead.live.outlet import LiveFrame
 from talkinghead.live.sound import SOUND_PER_FRAME, SoundQueue
 from talkinghead.live.times import Accounts, FrameTimes
-from talkinghead.motion.denoiser import HOP_FRAMES
 from talkinghead.speech.encoder import LOOKAHEAD_FRAMES
 
 BUDGET_S = 0.010
-"""A hop's sound must be fed so long before its first frame is due."""
+"""A frame's sound and look-ahead must be fed so long before it is due."""
 EARLY_S = FRAME_S
 """No work is done for a frame earlier than this before it is due: an interruption should find little made in advance."""
 LATE_S = FRAME_S
 """A frame whose drawing cannot begin so long after it was due is not drawn."""
-_IN_FLIGHT = LOOKAHEAD_FRAMES + HOP_FRAMES
+_IN_FLIGHT = LOOKAHEAD_FRAMES + 1
+"""Frames of sound that must be fed for one to come out: sessions are eager."""
 _FROZEN_FRAMES = 10
 """However late, one picture in so many frames is drawn."""
 _LOUD = 0.004  # root mean square, -48 dBFS
@@ -65,7 +65,6 @@ class Pump:
         self._generation = sound.generation
         self._fed: deque[_Fed] = deque()
         self._made: LiveFrame | None = None
-        self._hop_s = 0.0
         self._busy_s = 0.0
         self._since_drawn, self._late = _FROZEN_FRAMES, False
         self._since_loud = _SPEAKING_FRAMES
@@ -78,8 +77,7 @@ class Pump:
         if self._made is not None:
             if now_s >= due_s:
                 return self._release(self._made, now_s - due_s)
-            early = _IN_FLIGHT - len(self._fed) > 1  # all but the last of the next hop's sound costs its features now
-            return min(due_s, self._feed(due_s + FRAME_S - BUDGET_S)) if early else due_s
+            return due_s
         if skipped := self.clock.catch_up(now_s):
             self._accounts.count("drop_skipped", skipped)
             return now_s
@@ -92,8 +90,8 @@ class Pump:
         return now_s
 
     def _feed(self, deadline_s: float) -> float:
-        """Give the next 25 ms to the networks, if they are there or must be. In silence only a hop's last waits for the deadline:
-        sound that came now would not begin in the others (`pace.lead_in_s`)."""
+        """Give the next 25 ms to the networks, if they are there or must be. While the look-ahead fills up, silence waits for the
+        deadline in the last of them only: sound that came now would not begin in the others (`pace.lead_in_s`)."""
         now_s, frames = self._now(), max(1, _IN_FLIGHT - len(self._fed))
         if not self._sound.ready(deadline_s, frames):
             patience_s = self._sound.patience_s()
@@ -115,10 +113,8 @@ class Pump:
         """The frame of a motion, drawn or not."""
         fed, index = self._fed.popleft(), self.clock.index
         now_s = self._now()
-        if len(self._fed) == _IN_FLIGHT - 1:  # the first of its hop: the network ran just now
-            self._hop_s = now_s
-            self._spent("motion_ms", now_s - began_s)
-        fed.times.motion = self._hop_s
+        self._spent("motion_ms", now_s - began_s)
+        fed.times.motion = now_s
         wanted = self.ladder.draws(index)
         late = wanted and now_s - self.clock.due_s > LATE_S and self._since_drawn < _FROZEN_FRAMES
         image, base_s, draw_ms = None, self._busy_s, None

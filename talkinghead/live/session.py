@@ -38,14 +38,16 @@ class LiveSession:
     def __init__(
         self, avatar: Avatar, *, seed: int = 0, controls: Controls | None = None, observer: Observer | None = None
     ) -> None:
-        """observer is told (name, value), mostly in the worker's thread, and must be quick: "features_ms" (a frame's),
-        "motion_ms" (a hop's), "draw_ms", "late_ms" (a frame's, after it was due), "latency_ms" (its last sample's push to its
+        """observer is told (name, value), mostly in the worker's thread, and must be quick: "features_ms", "motion_ms" and
+        "draw_ms" (a frame's), "late_ms" (a frame's, after it was due), "latency_ms" (its last sample's push to its
         picture), "wait_ms" (of a call for its batch, where sessions share networks); "drop_video" (too late to be drawn),
         "drop_outlet" (a consumer was too slow), "drop_skipped" (frame numbers, after a gap of over a second), and "drop_sound",
         seconds."""
         self._controls = copy.copy(controls or Controls())
         self._accounts = Accounts(time.monotonic, observer)
-        self._session: Any = avatar.session(seed=seed, controls=copy.copy(self._controls), observer=self._accounts.time)
+        self._session: Any = avatar.session(
+            seed=seed, controls=copy.copy(self._controls), eager=True, observer=self._accounts.time
+        )
         self._sound = SoundQueue(time.monotonic, self._accounts)
         self._lock = threading.Lock()
         self._wake = threading.Event()

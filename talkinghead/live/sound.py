@@ -133,7 +133,8 @@ class SoundQueue:
         return generation
 
     def ready(self, deadline_s: float, frames: int) -> bool:
-        """Whether the next frame's sound is all there. The next hop needs so many frames' more, all of it by deadline_s."""
+        """Whether the next frame's sound is all there. The next one to come out needs so many
+        frames' more, all of it by deadline_s."""
         with self._lock:
             if self._dry and self._pieces:
                 first_s = self._pieces[0].pushed_s

@@ -133,20 +133,21 @@ class Denoiser:
         self._unseen = np.ones(WINDOW, np.float32)
         self.last = np.zeros(STATE, np.float32)
 
-    def step(self, conditions: np.ndarray, without: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def step(self, conditions: np.ndarray, without: np.ndarray, noise: np.ndarray, *, keep: bool = True) -> np.ndarray:
         """The next frames (HOP_FRAMES, STATE) from conditions (CONDITIONS,), the same without speech, and unit noise
-        (HOP_FRAMES, STATE)."""
+        (HOP_FRAMES, STATE). Without ``keep`` they are a look at what would come: the past stays as it is."""
         both = np.stack([conditions, without][: self._rows])
         change = (noise @ self._scales.noise.T).astype(np.float32).ravel()
         for level, lower in zip(LEVELS, (*LEVELS[1:], 0.0), strict=True):
             made = self._run(change, level, both)["made"].numpy()
             clean = made[0] + self._guidance * (made[0] - made[1]) if len(made) > 1 else made[0]
             change = clean + lower / level * (change - clean)
-        own = self._run(change, 0.0, both)
-        self._past = self._engine.append(self._past, {"keys": own["new_keys"], "values": own["new_values"]})
-        self._unseen = np.append(self._unseen[1:], np.float32(0))
-        frames = self.last + (change * self._unit).reshape(HOP_FRAMES, STATE)
-        frames, self.last = homeward(frames, self._scales)
+        frames, last = homeward(self.last + (change * self._unit).reshape(HOP_FRAMES, STATE), self._scales)
+        if keep:
+            own = self._run(change, 0.0, both)
+            self._past = self._engine.append(self._past, {"keys": own["new_keys"], "values": own["new_values"]})
+            self._unseen = np.append(self._unseen[1:], np.float32(0))
+            self.last = last
         return frames
 
     def _run(self, change: np.ndarray, level: float, conditions: np.ndarray) -> dict[str, DeviceArray]:

@@ -1,7 +1,13 @@
 """Speech to motion, hop by hop: face and head from the diffusion network, eyes from their own clock, controls on top.
 
 Frames and features stay in step: frame k of the motion belongs to frame k of the speech. However the frames are cut into pushes,
-the same seed gives the same bits. What a user must be able to rely on is not left to the network: where the eyes look, when they
+the same seed gives the same bits.
+
+The network makes a hop of frames at once. A recording waits until a hop's speech is whole; in a call the generator is *eager*: a
+hop's first frame is made at once, the speech of the one after it taken to go on as it is, and when that has come the hop is made
+again, by the same noise, and its last frame given and remembered. That saves 25 ms and costs three more evaluations a hop.
+
+What a user must be able to rely on is not left to the network: where the eyes look, when they
 blink, how strong an emotion is, how far the head is away, and that lips are still in silence.
 """
 
@@ -67,10 +73,11 @@ class MotionGenerator:
         face: np.ndarray | None = None,
         controls: Controls | None = None,
         seed: int = 0,
+        eager: bool = False,
     ) -> None:
         """engine runs ``motion.onnx``. face: the portrait's neutral face (478, 3) in face heights, so that its lids shut just so;
-        the mean face without it."""
-        self.controls = controls or Controls()
+        the mean face without it. eager: do not wait until a hop is whole."""
+        self.controls, self.eager = controls or Controls(), eager
         self._denoiser, self._scales, self._mix = Denoiser(engine, scales), scales, LipMix(scales, latent)
         codes = style.codes(latent)
         self._moves = np.stack([codes[k] for k in ("blink", "gaze_right", "gaze_up", *EMOTIONS)]).astype(np.float64)
@@ -99,20 +106,22 @@ class MotionGenerator:
         self._phase = float(self._rng.uniform(0, 2 * math.pi))
         self._since_interrupt = _CALM_HOLD_FRAMES + _CALM_FALL_FRAMES
         self._waiting = nothing()
+        self._begun: _Begun | None = None
         self._own_turn = np.zeros(2)
         self._last = self._from = (np.zeros(POSE_SIZE), np.zeros(self._moves.shape[1]))
 
     @property
     def pending(self) -> int:
-        """Frames pushed and not yet given: a hop must be whole."""
+        """Frames pushed and not yet given: a hop must be whole. None where the generator is eager."""
         return len(self._waiting)
 
     def push(self, speech: EncodedSpeech) -> Latents:
-        """Speech frames (n,) to the frames that are now due, HOP_FRAMES at a time."""
+        """Speech frames (n,) to the frames that are now due: HOP_FRAMES at a time, or all of them where the generator is eager."""
         speech = EncodedSpeech.join([self._waiting, speech])
-        whole = len(speech) // HOP_FRAMES * HOP_FRAMES
+        at_once = 1 if self.eager else HOP_FRAMES
+        whole = len(speech) // at_once * at_once
         self._waiting = speech.cut(whole)
-        made = [self._hop(speech.cut(k, k + HOP_FRAMES)) for k in range(0, whole, HOP_FRAMES)]
+        made = [self._next(speech.cut(k, k + at_once)) for k in range(0, whole, at_once)]
         empty = Latents(np.zeros((0, POSE_SIZE), np.float32), np.zeros((0, self._moves.shape[1]), np.float32))
         return Latents.join([empty, *made])
 
@@ -130,28 +139,41 @@ class MotionGenerator:
         sound stay in step; their sound is to be silence.
         """
         self._waiting = silence(self.pending)
+        if self._begun is not None:
+            self._begun.speech = silence(len(self._begun.speech))
         self._since_interrupt = 0
         self._from = self._last if shown is None or not len(shown) else (shown.z_pose[-1], shown.z_dyn[-1])
         return self.pending
 
-    def _hop(self, speech: EncodedSpeech) -> Latents:
-        """One hop (HOP_FRAMES frames)."""
-        asked = [self._ask(gate) for gate in speech.gate.tolist()]
-        told = np.concatenate([speech.features, speech.gate[:, None], speech.loud[:, None]], 1)
-        turned = np.degrees(self._own_turn)
-        gaze = np.array([self._eyes(ask, turned) for ask in asked])
-        frames = frame_conditions(told, gaze, np.array([[ask.lids] for ask in asked]))
+    def _next(self, speech: EncodedSpeech) -> Latents:
+        """The frames (n,) of the next n of speech, of one hop: all of it, or, where the generator is eager, one of it."""
+        hop = self._begun or _Begun(nothing(), [], self._rng.standard_normal((HOP_FRAMES, STATE)), np.degrees(self._own_turn))
+        given = len(hop.speech)
+        hop.speech = EncodedSpeech.join([hop.speech, speech])
+        hop.asked += [self._ask(gate) for gate in speech.gate.tolist()]
+        whole = len(hop.speech) == HOP_FRAMES
+        states = self._denoised(hop, keep=whole)[given : len(hop.speech)]
+        self._begun = None if whole else hop
+        done = []
+        told = zip(states.astype(np.float64), speech.features, speech.gate.tolist(), hop.asked[given:], strict=True)
+        for state, heard, gate, ask in told:
+            self._last = self._settled(*self._finished(state, heard, gate, ask))
+            done.append(self._last)
+        return Latents(np.stack([d[0] for d in done]).astype(np.float32), np.stack([d[1] for d in done]).astype(np.float32))
+
+    def _denoised(self, hop: _Begun, *, keep: bool) -> np.ndarray:
+        """The network's states (HOP_FRAMES, STATE) of a hop; what is not known of it yet is taken to be like the last that is."""
+        asked, known = hop.asked, len(hop.speech)
+        told = np.concatenate([hop.speech.features, hop.speech.gate[:, None], hop.speech.loud[:, None]], 1)
+        gaze = np.array([self._eyes(ask, hop.turned_deg) for ask in asked])
+        seen = np.minimum(np.arange(HOP_FRAMES), known - 1)
+        frames = frame_conditions(told[seen], gaze[seen], np.array([[ask.lids] for ask in asked])[seen])
         felt = [min(_FELT, strength) for strength in asked[0].mood[1:]]
         lasting = np.array([*felt, asked[0].liveliness, self._scales.articulation])
         given = np.ones(len(FLAGS))
         conditions = hop_conditions(frames, lasting, given)
         without = hop_conditions(frames, lasting, given - np.eye(len(FLAGS))[0])
-        states = self._denoiser.step(conditions, without, self._rng.standard_normal((HOP_FRAMES, STATE)))
-        done = []
-        for state, heard, gate, ask in zip(states.astype(np.float64), speech.features, speech.gate.tolist(), asked, strict=True):
-            self._last = self._settled(*self._finished(state, heard, gate, ask))
-            done.append(self._last)
-        return Latents(np.stack([d[0] for d in done]).astype(np.float32), np.stack([d[1] for d in done]).astype(np.float32))
+        return self._denoiser.step(conditions, without, hop.noise, keep=keep)
 
     def _ask(self, gate: float) -> _Ask:
         """What controls and clocks ask of a frame."""
@@ -209,6 +231,16 @@ class _Ask:
     look: list[float]
     lids: float
     liveliness: float
+
+
+@dataclass
+class _Begun:
+    """A hop that is not whole yet: speech and what was asked of it so far, its noise, and how far the head was turned before it."""
+
+    speech: EncodedSpeech
+    asked: list[_Ask]
+    noise: np.ndarray
+    turned_deg: np.ndarray
 
 
 def _lid_gap(face: np.ndarray) -> float:

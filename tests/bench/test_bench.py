@@ -55,7 +55,7 @@ def test_latency_tells_every_stage_and_the_sum(material: Material, monkeypatch: 
     by_name = {f.name: f for f in figures}
     assert len(by_name) == len(figures) == 6 + 2 * len(NETWORKS) + 1 == len(told) + 1
     assert "network motion/motion, 3 threads" in by_name
-    assert figures[-1].p50 == pytest.approx(75 + 50 + (by_name[ANSWER].p95 or 0), abs=0.1)
+    assert figures[-1].p50 == pytest.approx(75 + 25 + (by_name[ANSWER].p95 or 0), abs=0.1)
 
 
 def test_throughput_of_batches_and_of_the_whole(material: Material) -> None:

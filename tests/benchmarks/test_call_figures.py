@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +30,12 @@ def test_the_mouth_opens_after_the_burst(figures: ModuleType) -> None:
 def test_a_mouth_that_does_not_open_has_no_time(figures: ModuleType) -> None:
     assert figures.mouth_to_glass_ms(101.0, ARRIVAL_S, course(109, 110)) is None
     assert figures.mouth_to_glass_ms(200.0, ARRIVAL_S, course(101, 102)) is None
+
+
+def test_lips_pressed_before_they_open_do_not_delay_it(figures: ModuleType) -> None:
+    gaps = course(101.15, 101.4)
+    pressed = np.where((ARRIVAL_S > 101.05) & (ARRIVAL_S < 101.15), gaps - 0.015, gaps)
+    assert figures.mouth_to_glass_ms(101.0, ARRIVAL_S, pressed) == figures.mouth_to_glass_ms(101.0, ARRIVAL_S, gaps)
 
 
 def test_a_twitch_before_the_opening_does_not_count(figures: ModuleType) -> None:
@@ -63,11 +69,33 @@ def test_rates_quantiles_and_slopes(figures: ModuleType) -> None:
     assert figures.slope_per_hour(3600 * hours, 7 + 2 * hours) == pytest.approx(2)
 
 
-def test_a_vowel_begins_at_once_and_is_loud(script: Callable[[str], ModuleType]) -> None:
+def test_syllables_begin_at_once_and_are_loud(script: Callable[[str], ModuleType]) -> None:
     for name in ("aiortc", "aiohttp"):
         pytest.importorskip(name)
-    sound = script("call_client").vowel(0.3)
-    assert len(sound) == 14_400 and sound.dtype == np.float32
-    assert np.abs(sound).max() <= 0.25
-    assert np.sqrt(np.mean(sound[240:960] ** 2)) > 0.03
-    assert abs(sound[0]) < 1e-3 and abs(sound[-1]) < 1e-2
+    client = script("call_client")
+    for which in range(len(client.SYLLABLES_S)):
+        sound = client.syllable(0.3, which)
+        assert len(sound) == 14_400 and sound.dtype == np.float32
+        assert np.sqrt(np.mean(sound[240:1920] ** 2)) > 0.02
+        assert abs(sound[0]) < 1e-3 and abs(sound[-1]) < 1e-3
+
+
+def test_a_picture_is_whole_with_its_marker(script: Callable[[str], ModuleType]) -> None:
+    for name in ("aiortc", "aiohttp"):
+        pytest.importorskip(name)
+    buffer = script("call_client").WholePictures()
+
+    def packet(number: int, data: bytes, marker: bool) -> SimpleNamespace:
+        return SimpleNamespace(sequence_number=number & 0xFFFF, timestamp=number // 3, _data=data, marker=marker)
+
+    assert buffer.add(packet(65_535, b"a", False)) == (False, None)
+    assert buffer.add(packet(65_537, b"c", True)) == (False, None)  # out of order
+    whole = buffer.add(packet(65_536, b"b", False))[1]
+    assert whole is not None and whole.data == b"abc"
+    assert buffer.add(packet(65_536, b"b", False)) == (False, None)  # come again
+    single = buffer.add(packet(65_538, b"d", True))[1]
+    assert single is not None and single.data == b"d"
+    lost = [buffer.add(packet(65_540 + k, b"x", True))[0] for k in range(300)]
+    assert lost.count(True) == 1  # asks for a keyframe once, and goes on
+    going_on = buffer.add(packet(65_840, b"e", True))[1]
+    assert going_on is not None and going_on.data == b"e"

@@ -1,4 +1,4 @@
-"""A quick avatar for calls: look-ahead and hops as the real one has, loudness in the picture. And time that moves when told."""
+"""A quick avatar for calls: the look-ahead of the real one, loudness in the picture. And time that moves when told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from talkinghead.avatar import Frame, Motion
 from talkinghead.motion.controls import Controls
 
 FRAME = 400
-LOOKAHEAD, HOP, SETTLE = 3, 2, 6
+LOOKAHEAD, SETTLE = 3, 6
 DARK, BRIGHT = 16, 240
 
 
@@ -40,6 +40,7 @@ class FakeAvatar:
         seed: int = 0,
         controls: Controls | None = None,
         full: bool = False,
+        eager: bool = False,
         observer: Callable[[str, float], None] | None = None,
     ) -> FakeSession:
         session = FakeSession(self, seed, controls or Controls())
@@ -84,7 +85,7 @@ class FakeSession:
         self._partial = sound
 
     def motions(self) -> Iterator[Motion]:
-        while self._motion or self._hop():
+        while self._motion or self._next():
             audio, mouth = self._motion.popleft()
             self._shown = mouth
             z_dyn = np.array([mouth, self._rng.integers(256), self._taken], np.float32)
@@ -106,14 +107,13 @@ class FakeSession:
         self._from, self._settled = self._shown, 0
         return due
 
-    def _hop(self) -> bool:
-        if len(self._waiting) < LOOKAHEAD + HOP:
+    def _next(self) -> bool:
+        if len(self._waiting) <= LOOKAHEAD:
             return False
-        for _ in range(HOP):
-            audio = self._waiting.popleft()
-            self._settled += 1
-            share = min(1.0, self._settled / SETTLE)
-            self._motion.append((audio, (1 - share) * self._from + share * 4 * loudness(audio)))
+        audio = self._waiting.popleft()
+        self._settled += 1
+        share = min(1.0, self._settled / SETTLE)
+        self._motion.append((audio, (1 - share) * self._from + share * 4 * loudness(audio)))
         return True
 
 

@@ -11,7 +11,7 @@ import pytest
 from fake_engines import FakeMotion, scales, talk
 
 from talkinghead.motion.controls import EMOTIONS, Controls
-from talkinghead.motion.denoiser import CONDITIONS, FLAGS, LASTING_SIZES, MotionScales
+from talkinghead.motion.denoiser import CONDITIONS, FLAGS, FRAME_CONDITIONS, HOP_FRAMES, LASTING_SIZES, LEVELS, MotionScales
 from talkinghead.motion.eyes import EYE_LIMIT_DEG
 from talkinghead.motion.generator import HEAD_LIMIT, HEAD_SHARE, LIPS_SETTLE_FRAMES, SETTLE_FRAMES, MotionGenerator
 from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, LatentModel, Latents
@@ -99,6 +99,43 @@ def test_cuts_change_no_bit(make: Make, size: int) -> None:
     assert_same(Latents.join([*parts, generator.flush()]), whole)
     assert len(whole) == 121
     assert whole.z_pose.dtype == whole.z_dyn.dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+def test_an_eager_generator_waits_for_no_hop(make: Make, size: int) -> None:
+    speech = talk(121)
+    whole, generator = make(eager=True).push(speech), make(eager=True)
+    parts = []
+    for k in range(0, 121, size):
+        parts.append(generator.push(speech.cut(k, k + size)))
+        assert len(parts[-1]) == len(speech.cut(k, k + size))
+        assert generator.pending == 0
+    assert_same(Latents.join([*parts, generator.flush()]), whole)
+
+
+def test_an_eager_generator_tells_the_network_what_it_knows(make: Make, latent: LatentModel) -> None:
+    eager, patient, speech = Recorder(latent), Recorder(latent), talk(8, first=0)
+    shown = make(eager, eager=True).push(speech)
+    waited = make(patient).push(speech)
+    told = np.array([asked[0][: HOP_FRAMES * FRAME_CONDITIONS] for asked in eager.told]).reshape(-1, HOP_FRAMES, FRAME_CONDITIONS)
+    spoken = told[..., :SPEECH_FEATURES]
+    evaluations = len(LEVELS)
+    at_once, later = spoken[:evaluations], spoken[evaluations : 2 * evaluations + 1]
+    assert len(spoken) == 4 * (2 * evaluations + 1)  # made, made again, remembered
+    assert (at_once == speech.features[0]).all()
+    assert (later == speech.features[:2]).all()
+    # With the same past a hop's last frame is what a patient generator gives.
+    np.testing.assert_allclose(shown.z_pose[1], waited.z_pose[1], atol=1e-6)
+    np.testing.assert_allclose(shown.z_dyn[1], waited.z_dyn[1], atol=1e-5)
+
+
+@pytest.mark.usefixtures("plain_width")
+def test_an_eager_generator_is_interrupted_within_a_hop(make: Make, latent: LatentModel) -> None:
+    generator = make(controls=Controls(blink_rate=0.0), eager=True)
+    generator.push(talk(201, first=0, last=0))
+    assert generator.interrupt() == 0
+    after = generator.push(silence(80))
+    assert np.abs(lips(latent, after)[SETTLE_FRAMES:]).max() < 0.002
 
 
 def test_seeds_repeat_and_differ(make: Make, latent: LatentModel) -> None:

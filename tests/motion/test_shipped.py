@@ -116,6 +116,24 @@ def test_streamed_is_as_whole(encoder: SpeechEncoder, generator: MotionGenerator
     np.testing.assert_array_equal(pieces.z_pose, whole.z_pose)
 
 
+def test_a_call_shows_nearly_what_a_file_does(
+    encoder: SpeechEncoder, generator: MotionGenerator, latent: LatentModel, talk: Latents
+) -> None:
+    quiet = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    generator.eager = True
+    try:
+        called = moved(encoder, generator, np.concatenate([quiet, babble(SPEECH_S), quiet, quiet]))
+    finally:
+        generator.eager = False
+    a, b = opening(latent, called), opening(latent, talk)
+    assert np.corrcoef(a, b)[0, 1] > 0.98
+    assert np.abs(np.diff(a, 2)).mean() < 1.1 * np.abs(np.diff(b, 2)).mean()  # and does not jerk
+    for z, other in ((called.z_pose, talk.z_pose), (called.z_dyn, talk.z_dyn)):
+        step, usual = (np.linalg.norm(np.diff(x[44:440], axis=0), axis=1) for x in (z, other))
+        for within in (0, 1):  # across hops and within them
+            assert np.median(step[within::2]) < 1.15 * np.median(usual[within::2])
+
+
 def test_seeds_differ_in_the_head_and_agree_in_the_lips(
     encoder: SpeechEncoder, generator: MotionGenerator, latent: LatentModel
 ) -> None:

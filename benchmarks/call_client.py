@@ -171,7 +171,7 @@ async def call(
     kept, tasks = Kept(), []
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     video = pc.addTransceiver("video", "recvonly")
-    setattr(video.receiver, "_RTCRtpReceiver__jitter_buffer", WholePictures())
+    video.receiver.__dict__["_RTCRtpReceiver__jitter_buffer"] = WholePictures()
     pc.addTransceiver(Microphone(talk, kept) if talk else "audio", "sendrecv" if talk else "recvonly")
     control = pc.createDataChannel("control")
     pc.on(

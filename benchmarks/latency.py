@@ -91,7 +91,7 @@ def whole(photo: Path, audio: Path, full: bool) -> dict[str, float]:
 
 
 def say_answer(compute_ms: float) -> float:
-    """Print and give the ms from a sound to the picture that shows it in a call, at worst: it lies at the beginning of a frame."""
+    """Print and give the ms from a sound to its picture in a call, at worst: it lies at the beginning of a frame."""
     total_ms = LOOKAHEAD_MS + FRAME_MS + compute_ms
     parts = f"{LOOKAHEAD_MS:.0f} + {FRAME_MS:.0f} + {compute_ms:.0f} (p95)"
     print(f"look-ahead + frame + compute: {parts} = {total_ms:.0f} ms (budget {BUDGET_MS} ms)")

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talkinghead.training.decoder_data import ARRAYS, PHOTOS
+from talkinghead.training.decoder_pairs import ARRAYS, PHOTOS
 
 SIZES = {"mouth": (1, 112, 144), "eye": (2, 64, 80)}
 """Patches a frame, height px, width px."""

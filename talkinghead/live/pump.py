@@ -3,8 +3,8 @@
 `Pump.step` does one piece of work and tells when to call again; it never waits itself. So a thread can run it in real time, and a
 test through hours in seconds.
 
-Sound is fed as soon as it has come, but not before it is the next frame's turn; silence is fed only at the deadline, so that sound
-may still come in time. From the push of a sample to the moment its frame is due: the frame itself (25 ms) and the look-ahead
+Sound is fed as soon as it has come, but not before it is the next frame's turn; silence is fed only at the deadline, so that
+sound may still come in time. From the push of a sample to the moment its frame is due: the frame itself (25 ms), the look-ahead
 (75 ms), BUDGET_S for the networks and `pace.MARGIN_S` for jitter.
 """
 

@@ -116,7 +116,7 @@ class MotionGenerator:
         return len(self._waiting)
 
     def push(self, speech: EncodedSpeech) -> Latents:
-        """Speech frames (n,) to the frames that are now due: HOP_FRAMES at a time, or all of them where the generator is eager."""
+        """Speech frames (n,) to the frames that are now due: HOP_FRAMES at a time, or all where the generator is eager."""
         speech = EncodedSpeech.join([self._waiting, speech])
         at_once = 1 if self.eager else HOP_FRAMES
         whole = len(speech) // at_once * at_once
@@ -235,7 +235,7 @@ class _Ask:
 
 @dataclass
 class _Begun:
-    """A hop that is not whole yet: speech and what was asked of it so far, its noise, and how far the head was turned before it."""
+    """A hop that is not whole yet: its speech and what was asked so far, its noise, and the head's turn before it."""
 
     speech: EncodedSpeech
     asked: list[_Ask]

@@ -199,8 +199,8 @@ def random_background(rng: np.random.Generator, side: int) -> np.ndarray:
     return np.asarray(np.clip(out + rng.normal(0, 1.5, out.shape), 0, 255).astype(np.uint8))
 
 
-def random_scene(head: Head, rng: np.random.Generator) -> Scene:
-    """A whole scene from one stream of random numbers."""
+def random_scene(head: Head, rng: np.random.Generator, side_px: int = SIZE_PX) -> Scene:
+    """A whole scene from one stream of random numbers; side_px: of the picture."""
     orbit = matrix_of(_normal(rng, 0.1, 0.25), _normal(rng, 0.06, 0.15), _normal(rng, 0.03, 0.08))
     return Scene(
         random_posture(head, rng),
@@ -210,7 +210,7 @@ def random_scene(head: Head, rng: np.random.Generator) -> Scene:
         (_MIDDLE[0] + _normal(rng, 0.02, 0.06), _MIDDLE[1] + _normal(rng, 0.015, 0.04)),
         random_lights(rng),
         _GAMMA * float(np.exp(_normal(rng, 0.08, 0.2))),
-        random_background(rng, SIZE_PX),
+        random_background(rng, side_px),
     )
 
 
@@ -231,12 +231,13 @@ def _kinds(head: Head) -> np.ndarray:
 
 
 def _smaller(picture: np.ndarray) -> np.ndarray:
-    whole = picture.astype(np.float32)
-    return np.asarray(cv2.resize(whole, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA))
+    whole, side = picture.astype(np.float32), len(picture) // _OVERSAMPLE
+    return np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA))
 
 
 def draw(head: Head, scene: Scene) -> Render:
-    """Draw a scene of one avatar at `SIZE_PX`."""
+    """Draw a scene of one avatar, as large as its background."""
+    side_px = len(scene.background)
     verts = pose_head(head, scene.posture)
     points = face_points(head, verts)
     middle = (points[FOREHEAD] + points[CHIN]) / 2
@@ -245,7 +246,7 @@ def draw(head: Head, scene: Scene) -> Render:
     verts, points = (verts - middle) @ scene.orbit.T + away, (points - middle) @ scene.orbit.T + away
     height_m = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
     focal = scene.face_share * scene.distance_m / height_m  # over the picture's side
-    big = SIZE_PX * _OVERSAMPLE
+    big = side_px * _OVERSAMPLE
     xy, inverse = project(verts, focal * big, (scene.middle[0] * big, scene.middle[1] * big))
     mesh = Mesh(verts, normals, head.uv, _occlusion(head), head.faces, _kinds(head), head.hair.astype(np.int32), head.textures)
     seen = rasterise(xy, inverse, head.faces, (big, big))
@@ -254,8 +255,8 @@ def draw(head: Head, scene: Scene) -> Render:
     inside = _smaller((seen.face >= 0) & (mesh.kind[seen.face] == MOUTH))
     behind = (scene.background.astype(np.float32) / 255) ** scene.gamma
     picture = np.clip(light + behind * (1 - covered[..., None]), 0, 1) ** (1 / scene.gamma)
-    px, _ = project(points, focal * SIZE_PX, (scene.middle[0] * SIZE_PX, scene.middle[1] * SIZE_PX))
-    depth = -(points[:, 2] - points[:, 2].mean()) * focal * SIZE_PX / scene.distance_m
+    px, _ = project(points, focal * side_px, (scene.middle[0] * side_px, scene.middle[1] * side_px))
+    depth = -(points[:, 2] - points[:, 2].mean()) * focal * side_px / scene.distance_m
     turn = np.eye(3) if scene.posture.turn is None else rotation_from_vector(scene.posture.turn)
     return Render(
         np.round(picture * 255).astype(np.uint8),

@@ -14,10 +14,10 @@ from talkinghead.motion.latent import LatentModel
 from talkinghead.render.refine import code_mirror
 
 SHARES = {
-    "mouth": {"hq": 0.42, "teeth": 0.18, "returned": 0.18, "london": 0.16, "grid_s1": 0.06},
+    "mouth": {"hq": 0.42, "teeth": 0.16, "returned": 0.16, "london": 0.16, "grid_s1": 0.06, "avatar": 0.04},
     "eye": {"hq": 0.56, "returned": 0.20, "london": 0.16, "grid_s1": 0.08},
 }
-"""Share of a batch by kind of pair. Teeth are stills whose eyes did not move."""
+"""Share of a batch by kind of pair. Teeth are stills whose eyes did not move; avatars' eyes shine as no eye does."""
 _SOFT_WEIGHT = 0.6
 _SOFT = ("grid_s1",)
 _GREY, _BLURRED = 0.08, 0.15

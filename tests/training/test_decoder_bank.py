@@ -15,9 +15,9 @@ from talkinghead.motion.latent import LatentModel  # noqa: E402
 from talkinghead.render.refine import CHANNELS, code_mirror  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
 from talkinghead.training.decoder_bank import SHARES, Bank, Batch  # noqa: E402
-from talkinghead.training.decoder_data import Shard  # noqa: E402
+from talkinghead.training.decoder_pairs import Shard  # noqa: E402
 
-TRAINED = {"hq": 1.0, "grid_s1": 2.0, "teeth": 3.0, "london": 4.0, "returned": 5.0}
+TRAINED = {"hq": 1.0, "grid_s1": 2.0, "teeth": 3.0, "london": 4.0, "returned": 5.0, "avatar": 6.0}
 HELD = {"hq": 7.0, "london": 8.0}
 
 

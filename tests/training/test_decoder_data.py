@@ -14,20 +14,11 @@ from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
 from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
 from talkinghead.runtime.weights import model_path
-from talkinghead.training.decoder_data import (
-    ARRAYS,
-    KINDS,
-    PHOTOS,
-    clip_shard,
-    cropped,
-    jobs_of,
-    posed,
-    smile_shard,
-    smooth_error,
-    spread_choice,
-    still_of,
-    teeth_shard,
-)
+from talkinghead.training import decoder_avatars
+from talkinghead.training.avatars import head_names, load_head
+from talkinghead.training.decoder_data import KINDS, clip_shard, jobs_of, spread_choice
+from talkinghead.training.decoder_pairs import ARRAYS, PHOTOS, cropped, posed, smooth_error
+from talkinghead.training.decoder_stills import smile_shard, still_of, teeth_shard
 from talkinghead.training.track import POINT_SCALE, read_tsv
 
 SHARED = Path(os.environ.get("TALKINGHEAD_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -182,8 +173,24 @@ def test_points_outside_the_photo_keep_their_places_in_the_crop(latent: LatentMo
 
 
 @pytest.mark.skipif(not (SHARED / "data" / "stills" / "stills.tsv").exists(), reason="no shared data beside the checkout")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+def test_an_avatar_in_two_postures_is_a_pair(latent: LatentModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setattr(decoder_avatars, "_PORTRAITS", 1)
+    monkeypatch.setattr(decoder_avatars, "_TARGETS", 2)
+    shipped = LatentModel.load(model_path("latent", "latent.npz"))
+    shard = decoder_avatars.avatar_shard(shipped, load_head(SHARED, head_names(SHARED)[0]))
+    rows, photos = shard._rows, shard._photos
+    assert len(rows["code"]) == 2 and len(photos["mouth_photo"]) == 1
+    for name in ("mouth", "eye"):
+        for drawn, true in zip(rows[f"{name}_drawn"], rows[f"{name}_true"], strict=True):
+            off = np.abs(drawn.astype(float) - true).mean()
+            assert 0.2 < off < 30  # the same skin in the same light, but not the same look
+
+
 def test_sources_are_of_the_train_split_and_whole_people_are_held_out() -> None:
-    jobs = list(jobs_of(SHARED))
+    every = list(jobs_of(SHARED))
+    jobs = [job for job in every if job.kind != "avatar"]
     tables = [read_tsv(SHARED / "data" / name) for name in ("video/clips.tsv", "stills/stills.tsv")]
     train = {row["file"] for table in tables for row in table if row["split"] == "train"}
     files = [row["file"] for job in jobs for row in job.rows]
@@ -191,10 +198,11 @@ def test_sources_are_of_the_train_split_and_whole_people_are_held_out() -> None:
     assert set(files) <= train and len(set(files)) == len(files) - len(again) and len(set(again)) == len(again)
     assert all(row["split"] == "train" and not row["file"].startswith("anchors") for job in jobs for row in job.rows)
     assert len({(job.kind, job.name) for job in jobs}) == len(jobs)  # none writes over another
-    assert {job.kind for job in jobs} == set(KINDS)
+    assert {job.kind for job in every} == set(KINDS)
+    assert {job.name for job in every if job.kind == "avatar"} == set(head_names(SHARED))
     people = [{row["identity"] for job in jobs if job.held is held for row in job.rows} for held in (True, False)]
     assert not people[0] & people[1]
     for kind in KINDS:
-        held = sum(job.held for job in jobs if job.kind == kind)
-        assert (held == 0) if kind == "grid_s1" else 0 < held < 0.5 * sum(job.kind == kind for job in jobs)
-    assert [(job.name, job.held) for job in jobs_of(SHARED)] == [(job.name, job.held) for job in jobs]
+        held = sum(job.held for job in every if job.kind == kind)
+        assert (held == 0) if kind == "grid_s1" else 0 < held < 0.5 * sum(job.kind == kind for job in every)
+    assert [(job.name, job.held) for job in jobs_of(SHARED)] == [(job.name, job.held) for job in every]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from talkinghead.constants import FRAME_RATE_HZ
 
-USUAL_SD_FH = 0.033
+USUAL_SD_FH = 0.041
 """Standard deviation of the opening in speech, face heights: what the gain aims at."""
-LARGEST_GAIN = 1.7
+LARGEST_GAIN = 2.0
 _PRIOR_S = 1.5
 """Seconds of usual speech that a voice is taken to have spoken before it is heard: the first words are not changed."""
 _PRIOR_MEAN_FH = 0.03

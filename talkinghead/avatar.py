@@ -119,8 +119,8 @@ class Avatar:
         observer: Callable[[str, float], None] | None = None,
     ) -> Session:
         """A live session: push sound, take frames, `Session.close`. ``full`` gives pictures of the whole photo's size. ``eager``
-        gives each frame as soon as its look-ahead has been heard, 25 ms before the hop is whole, for somewhat more work (see
-        `MotionGenerator`): for calls. Where sessions share networks in batches, the observer is told how long this one waited
+        gives each frame as soon as its look-ahead has been heard, 25 ms before the hop is whole (see `motion.generator`): for
+        calls. Where sessions share networks in batches, the observer is told how long this one waited
         for each ("wait_ms")."""
         face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
         numbers = (self._scales, self._style, self._latent)

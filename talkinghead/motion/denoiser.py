@@ -35,6 +35,8 @@ FLAGS = ("speech", "gaze", "lids", *LASTING)
 CONDITIONS = HOP_FRAMES * FRAME_CONDITIONS + sum(LASTING_SIZES) + len(FLAGS)
 LEVELS = (1.0, 0.6, 0.25)
 """Noise levels of the evaluations; with the one that remembers the finished hop they are four a hop."""
+LOOKS = 2
+"""Of these evaluations, those after which a hop can be looked at: then its first frame is shown before its last is known."""
 CACHE_SHAPE = (5, 8, WINDOW, 32)
 """Keys, or values, that a row carries: blocks, heads, hops, width of a head."""
 _GAZE_UNIT_DEG = 10.0
@@ -131,24 +133,47 @@ class Denoiser:
         empty = self._engine.to_device(np.zeros((self._rows, *CACHE_SHAPE), np.float32))
         self._past: dict[str, DeviceArray] = {"keys": empty, "values": empty}
         self._unseen = np.ones(WINDOW, np.float32)
+        self._change: np.ndarray | None = None
         self.last = np.zeros(STATE, np.float32)
 
-    def step(self, conditions: np.ndarray, without: np.ndarray, noise: np.ndarray, *, keep: bool = True) -> np.ndarray:
+    def look(self, conditions: np.ndarray, without: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """The next frames (HOP_FRAMES, STATE) as they appear after the first `LOOKS` evaluations, by what is known so far. The
+        `step` that follows goes on from there by what is known then. Arguments are those of `step`."""
+        self._change, clean = self._denoised(self._noise(noise), range(LOOKS), self._both(conditions, without))
+        return self._frames(clean)[0]
+
+    def step(self, conditions: np.ndarray, without: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """The next frames (HOP_FRAMES, STATE) from conditions (CONDITIONS,), the same without speech, and unit noise
-        (HOP_FRAMES, STATE). Without ``keep`` they are a look at what would come: the past stays as it is."""
-        both = np.stack([conditions, without][: self._rows])
-        change = (noise @ self._scales.noise.T).astype(np.float32).ravel()
-        for level, lower in zip(LEVELS, (*LEVELS[1:], 0.0), strict=True):
+        (HOP_FRAMES, STATE), which does not count after a `look`."""
+        both = self._both(conditions, without)
+        begun, self._change = self._change, None
+        left = range(0 if begun is None else LOOKS, len(LEVELS))
+        change, _ = self._denoised(self._noise(noise) if begun is None else begun, left, both)
+        own = self._run(change, 0.0, both)
+        self._past = self._engine.append(self._past, {"keys": own["new_keys"], "values": own["new_values"]})
+        self._unseen = np.append(self._unseen[1:], np.float32(0))
+        frames, self.last = self._frames(change)
+        return frames
+
+    def _both(self, conditions: np.ndarray, without: np.ndarray) -> np.ndarray:
+        return np.stack([conditions, without][: self._rows])
+
+    def _noise(self, noise: np.ndarray) -> np.ndarray:
+        return (noise @ self._scales.noise.T).astype(np.float32).ravel()
+
+    def _denoised(self, change: np.ndarray, evaluations: range, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A hop's change after these of the `LEVELS`, and what the last of them took to be the clean one."""
+        clean = change
+        for k in evaluations:
+            level, lower = LEVELS[k], (*LEVELS[1:], 0.0)[k]
             made = self._run(change, level, both)["made"].numpy()
             clean = made[0] + self._guidance * (made[0] - made[1]) if len(made) > 1 else made[0]
             change = clean + lower / level * (change - clean)
-        frames, last = homeward(self.last + (change * self._unit).reshape(HOP_FRAMES, STATE), self._scales)
-        if keep:
-            own = self._run(change, 0.0, both)
-            self._past = self._engine.append(self._past, {"keys": own["new_keys"], "values": own["new_values"]})
-            self._unseen = np.append(self._unseen[1:], np.float32(0))
-            self.last = last
-        return frames
+        return change, clean
+
+    def _frames(self, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The frames of a hop, and the last one as it is remembered."""
+        return homeward(self.last + (change * self._unit).reshape(HOP_FRAMES, STATE), self._scales)
 
     def _run(self, change: np.ndarray, level: float, conditions: np.ndarray) -> dict[str, DeviceArray]:
         count = len(conditions)

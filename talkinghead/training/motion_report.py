@@ -110,13 +110,14 @@ def say(table: dict[str, dict[str, float]]) -> str:
 class Speaker:
     """The shipped pipeline from log-mel rows to z_dyn."""
 
-    def __init__(self, models: Path, latent: LatentModel, seed: int = 0) -> None:
+    def __init__(self, models: Path, latent: LatentModel, seed: int = 0, eager: bool = False) -> None:
         from talkinghead.runtime.onnx import OnnxEngine
 
         folder = models / "motion"
         self._encoder = SpeechEncoder(OnnxEngine(int8_path(models / "speech" / "speech.onnx")))
         numbers = (MotionScales.load(folder / "motion.npz"), Style.load(folder / "style.npz"), latent)
-        self._generator, self._seed = MotionGenerator(OnnxEngine(int8_path(folder / "motion.onnx")), *numbers), seed
+        engine, self._seed = OnnxEngine(int8_path(folder / "motion.onnx")), seed
+        self._generator = MotionGenerator(engine, *numbers, eager=eager)
 
     def __call__(self, speech: SpeechFrames) -> np.ndarray:
         """z_dyn (n, D) of rows (n + look-ahead, FEATURES)."""
@@ -133,10 +134,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--split", choices=("train", "test"), default="test")
     parser.add_argument("--closures", action="store_true", help="also p, b and m of the phone-aligned speech")
+    parser.add_argument("--eager", action="store_true", help="as in a call, where no frame waits for its hop")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     latent = LatentModel.load(args.models / "latent" / "latent.npz")
-    speak = Speaker(args.models, latent)
+    speak = Speaker(args.models, latent, eager=args.eager)
     clips = load_clips(args.shared, args.cache, latent, args.split, SOURCES, audible=True)
     if args.split == "train":  # those that chose, not those that taught
         clips = hold_out(clips)[1]

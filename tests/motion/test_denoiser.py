@@ -21,6 +21,7 @@ from talkinghead.motion.denoiser import (
     HOP_SIZE,
     LASTING_SIZES,
     LEVELS,
+    LOOKS,
     STATE,
     WINDOW,
     Denoiser,
@@ -127,6 +128,23 @@ def test_levels_are_walked_on_a_straight_line(scales: MotionScales) -> None:
         clean = 0.5 * before["change"] + 1
         at = (1 - lower) * clean + lower * (before["change"] - (1 - level) * clean) / level  # y_t = (1 - t) y + t e
         np.testing.assert_allclose(after["change"], at, rtol=1e-4, atol=1e-5)
+
+
+def test_a_look_is_gone_on_from_and_remembers_nothing(scales: MotionScales) -> None:
+    engine, usual = Recorder(), Recorder()
+    denoiser, start = Denoiser(engine, scales), noise()
+    seen = denoiser.look(conditions(1), conditions(0), start)
+    assert [float(asked["t"][0, 0]) for asked in engine.asked] == pytest.approx(LEVELS[:LOOKS])
+    assert not denoiser.last.any()
+    clean = 0.5 * engine.asked[-1]["change"] + 1
+    np.testing.assert_allclose(seen, clean[0].reshape(HOP_FRAMES, STATE) * scales.change * HOME, rtol=1e-4)
+    made = denoiser.step(conditions(1), conditions(0), noise())  # its noise does not count
+    assert len(engine.asked) == len(LEVELS) + 1
+    np.testing.assert_allclose(made, Denoiser(usual, scales).step(conditions(1), conditions(0), start), rtol=1e-5)
+    denoiser.look(conditions(1), conditions(0), noise())
+    denoiser.reset()  # forgets the look too
+    denoiser.step(conditions(1), conditions(0), start)
+    assert float(engine.asked[len(LEVELS) + 1 + LOOKS]["t"][0, 0]) == 1.0
 
 
 def test_guidance_goes_beyond_what_speech_says(scales: MotionScales) -> None:

@@ -14,10 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from talkinghead.avatar import Avatar, Frame, Session
+    from talkinghead.avatar import Avatar
     from talkinghead.errors import EngineError, OutputError, PortraitError, SpeechError, TalkingHeadError
     from talkinghead.motion.controls import Controls
     from talkinghead.offline.dub import DubResult, dub
+    from talkinghead.session import Frame, Session
 
 try:
     __version__ = version("talkinghead")
@@ -26,8 +27,8 @@ except PackageNotFoundError:
 
 _HOMES = {
     "Avatar": "avatar",
-    "Frame": "avatar",
-    "Session": "avatar",
+    "Frame": "session",
+    "Session": "session",
     "Controls": "motion.controls",
     "DubResult": "offline.dub",
     "dub": "offline.dub",

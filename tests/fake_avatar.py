@@ -50,9 +50,15 @@ class Avatar:
         return cls(device, alpha)
 
     def render(
-        self, audio: Iterable[np.ndarray], *, full: bool = False, wanted: Callable[[int], bool] | None = None, **options: object
+        self,
+        audio: Iterable[np.ndarray],
+        *,
+        full: bool = False,
+        wanted: Callable[[int], bool] | None = None,
+        other: Iterable[np.ndarray] | None = None,
+        **options: object,
     ) -> Iterator[Frame]:
-        self.calls.append({"full": full, **options})
+        self.calls.append({"full": full, **options} | ({} if other is None else {"other_s": sum(map(len, other)) / 16_000}))
         kept = np.zeros(0, np.float32)
         size = (75, 101) if full else (512, 512)
         for index, block in enumerate(self._hops(audio, kept)):

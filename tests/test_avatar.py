@@ -12,15 +12,18 @@ import numpy as np
 import pytest
 from fake_engines import FakeMotion, FakeSpeech, opener, scales
 from shipped import needs_networks
+from sounds import babble
 
 from talkinghead import Avatar, PortraitError, SpeechError
-from talkinghead.avatar import Frame, Session
+from talkinghead.avatar import _motions
 from talkinghead.motion.controls import Controls
 from talkinghead.motion.denoiser import DYNAMICS
 from talkinghead.motion.generator import SETTLE_FRAMES, MotionGenerator
 from talkinghead.motion.latent import POSE_SIZE, LatentModel
 from talkinghead.motion.style import Style
 from talkinghead.runtime.weights import model_path
+from talkinghead.session import Frame, Session
+from talkinghead.speech.activity import voices
 from talkinghead.speech.encoder import SpeechEncoder
 
 DATA = Path(__file__).resolve().parent.parent / "examples" / "data"
@@ -204,6 +207,26 @@ def test_frames_follow_the_sound(avatar: Avatar, sound: np.ndarray) -> None:
     frames = list(avatar.render(sound))
     assert len(frames) == 42
     assert all(f.image.shape == (512, 512, 3) and f.image.dtype == np.uint8 for f in frames)
+
+
+@needs_networks
+def test_a_face_listens_to_the_other_party() -> None:
+    avatar = Avatar.open(DATA / "portrait.jpg", refine=False)
+    quiet = np.zeros(7 * 16_000, np.float32)
+    other = np.concatenate([babble(2.0), quiet[:16_000], babble(2.5), quiet[:24_000]])
+    seen: list[tuple[list[np.ndarray], list[np.ndarray]]] = []
+    for party in (None, other):
+        poses: list[np.ndarray] = []
+        codes: list[np.ndarray] = []
+        session = avatar.session(seed=4)
+        heard = iter(()) if party is None else voices([party])
+        for motion in _motions(session, [quiet], 16_000, heard):
+            poses.append(motion.z_pose)
+            codes.append(motion.z_dyn)
+        seen.append((poses, codes))
+    down_deg = np.degrees(np.array(seen[1][0])[:, 0] - np.array(seen[0][0])[:, 0])
+    assert down_deg.max() > 1.5 and np.abs(down_deg[:75]).max() < 0.5  # it nods, and not before the first pause
+    assert len(list(avatar.render(quiet[:16_000], other=other[:16_000], wanted=lambda k: k % 10 == 0))) == 4
 
 
 @needs_networks

@@ -9,13 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from talkinghead.avatar import Avatar, Session
+from talkinghead.avatar import Avatar
 from talkinghead.bench.material import Material, Say, say_nothing, shipped
 from talkinghead.bench.networks import NETWORKS, random_inputs
 from talkinghead.bench.report import Figure, clocked_ms, figure
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkinghead.cores import usable_cores
 from talkinghead.motion.denoiser import HOP_FRAMES
+from talkinghead.session import Session
 from talkinghead.speech.encoder import LOOKAHEAD_MS, SpeechEncoder
 
 _FILLING = 8

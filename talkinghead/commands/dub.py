@@ -30,6 +30,9 @@ _Voice = Annotated[str, typer.Option(metavar="LANG", help="Of --text: a language
 _Aspect = Annotated[Literal["9:16", "1:1", "16:9"] | None, typer.Option(help="Cut the photo to this shape, round the head.")]
 _Alpha = Annotated[bool, typer.Option("--alpha", help="No background: -o X.webm, or a folder for PNG pictures.")]
 _Subtitles = Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="Default: those in AUDIO's file.")]
+_Listen = Annotated[
+    Path | None, typer.Option(metavar="AUDIO", readable=False, help="The other party of a dialogue: the face listens to it.")
+]
 _Manifest = Annotated[
     Path | None,
     typer.Option(metavar="CSV", readable=False, help="Many videos: columns photo, audio, output and any option."),
@@ -54,6 +57,7 @@ def dub(
     output: _Output = None,
     text: _Text = None,
     voice: _Voice = "en",
+    listen: _Listen = None,
     subtitles: _Subtitles = None,
     manifest: _Manifest = None,
     workers: _Workers = None,
@@ -119,6 +123,7 @@ def dub(
             marks=marks,
             alpha=alpha,
             resume=resume,
+            other=listen,
         )
     result = replace(result, notes=(*result.notes, *remarks))
     if not quiet:

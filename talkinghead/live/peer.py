@@ -238,7 +238,9 @@ class Peer:
             self._session.end_of_speech()
 
     def _push(self, pcm: np.ndarray, rate_hz: int) -> None:
-        if not self._listening:
+        if self._listening:
+            self._session.hear(pcm, rate_hz)
+        else:
             self._session.push_audio(pcm, rate_hz, generation=self._session.generation, live=True)
 
     def _listen(self, on: bool) -> None:

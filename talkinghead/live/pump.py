@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkinghead.avatar import Motion, Session
 from talkinghead.live.clock import FRAME_S, OutputClock
 from talkinghead.live.ladder import Ladder
 from talkinghead.live.outlet import LiveFrame
 from talkinghead.live.sound import SOUND_PER_FRAME, SoundQueue
 from talkinghead.live.times import Accounts, FrameTimes
+from talkinghead.session import Motion, Session
 from talkinghead.speech.encoder import LOOKAHEAD_FRAMES
 
 BUDGET_S = 0.010

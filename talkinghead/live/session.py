@@ -13,6 +13,7 @@ import numpy as np
 from talkinghead.avatar import Avatar
 from talkinghead.constants import SAMPLE_RATE_HZ, SIZE_PX
 from talkinghead.errors import TalkingHeadError
+from talkinghead.live.other import OtherParty
 from talkinghead.live.outlet import LiveFrame, Outlet
 from talkinghead.live.pump import Pump
 from talkinghead.live.sound import SoundQueue
@@ -48,7 +49,7 @@ class LiveSession:
         self._session: Any = avatar.session(
             seed=seed, controls=copy.copy(self._controls), eager=True, observer=self._accounts.time
         )
-        self._sound = SoundQueue(time.monotonic, self._accounts)
+        self._sound, self._other = SoundQueue(time.monotonic, self._accounts), OtherParty(time.monotonic)
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._outlets: tuple[Outlet, ...] = ()
@@ -119,9 +120,17 @@ class LiveSession:
         return generation
 
     def listen(self, on: bool) -> None:
-        """The other party speaks: the state is "listening" while the avatar does not speak."""
+        """The other party has the word: the state is "listening" while the avatar does not speak."""
         self._listening = bool(on)
+        if not on:
+            self._other.clear()
         self._wake.set()
+
+    def hear(self, pcm: np.ndarray, rate: int = SAMPLE_RATE_HZ) -> None:
+        """Sound of the other party, as `push_audio` takes it: it is not spoken, but listened to. The eyes stay on them and the
+        head nods where they pause."""
+        if not self._closing:
+            self._other.push(pcm, rate)
 
     def set_controls(self, **fields: Any) -> None:
         """Change fields of `Controls`, all or none; ValueError, one line, for a value or a name that there is not."""
@@ -207,6 +216,7 @@ class LiveSession:
     def _steer(self, pump: Pump) -> None:
         """What other threads asked for."""
         pump.listening = self._listening
+        self._session.other = self._other.voice
         if self._steered:
             with self._lock:
                 self._session.controls, self._steered = copy.copy(self._controls), False

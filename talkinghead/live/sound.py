@@ -101,7 +101,7 @@ class SoundQueue:
 
     def push(self, pcm: np.ndarray, rate: int, generation: int | None = None, live: bool | None = None) -> bool:
         """As `LiveSession.push_audio`. SpeechError, one line, for sound of a wrong kind."""
-        samples = _mono(pcm, rate)
+        samples = mono_samples(pcm, rate)
         length_s = len(samples) / rate
         with self._lock:
             if self._takes(length_s, generation, live):
@@ -273,8 +273,8 @@ class SoundQueue:
         return cut
 
 
-def _mono(pcm: np.ndarray, rate: int) -> np.ndarray:
-    """A copy in float32 (n,), broken samples silent."""
+def mono_samples(pcm: np.ndarray, rate: int) -> np.ndarray:
+    """A copy in float32 (n,), broken samples silent. SpeechError for sound of a wrong kind."""
     samples = np.asarray(pcm)
     if samples.ndim != 1:
         raise SpeechError(f"sound must be mono of shape (n,), not {samples.shape}: mix the channels first")

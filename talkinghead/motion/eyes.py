@@ -25,6 +25,8 @@ _FIXATION_S = (0.30, 0.9)  # the least, and the mean of what comes on top
 _NEAR_DEG = (1.5, 0.9)
 _GLANCE_DEG = (6.0, 3.0)
 _GLANCE_CHANCE = {"talking": 0.10, "silent": 0.16}
+_HELD_GAZE = 0.8
+"""Of the glances aside, those that a listener leaves out."""
 _SACCADE_S = 0.020  # of each of three averages: the eyes arrive within about 75 ms
 
 
@@ -77,14 +79,14 @@ class Gaze:
         self._aim = [0.0, 0.0]
         self._held = 0
 
-    def step(self, voice: float) -> list[float]:
-        """One frame: offset from the target, degrees right and up."""
+    def step(self, voice: float, attention: float = 0.0) -> list[float]:
+        """One frame: offset from the target, degrees right and up. attention: to whoever speaks, 0 to 1."""
         leave, kind = self._rng.random(2).tolist()
         right, up = self._rng.standard_normal(2).tolist()
         self._held += 1
         if self._held > _FIXATION_S[0] * FRAME_RATE_HZ and leave < 1 / (_FIXATION_S[1] * FRAME_RATE_HZ):
             chance = voice * _GLANCE_CHANCE["talking"] + (1 - voice) * _GLANCE_CHANCE["silent"]
-            size = _GLANCE_DEG if kind < chance else _NEAR_DEG
+            size = _GLANCE_DEG if kind < (1 - _HELD_GAZE * attention) * chance else _NEAR_DEG
             self._aim = [min(2.0, max(-2.0, right)) * size[0], min(2.0, max(-2.0, up)) * size[1]]
             self._held = 0
         return self._eyes.step(self._aim)

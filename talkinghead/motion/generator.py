@@ -24,6 +24,7 @@ from talkinghead.motion.denoiser import FLAGS, HOP_FRAMES, STATE, Denoiser, Moti
 from talkinghead.motion.eyes import EYE_LIMIT_DEG, Blinks, Gaze, looks_of
 from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, POSE_SIZE, LatentModel, Latents
 from talkinghead.motion.lips import LipMix
+from talkinghead.motion.listening import Listening
 from talkinghead.motion.ramp import Ramp
 from talkinghead.motion.rest import LID_PAIRS, gap_rows
 from talkinghead.motion.style import Style
@@ -61,6 +62,7 @@ class MotionGenerator:
 
     Attributes:
         controls: may be changed, or replaced, at any time; the motion ramps toward it.
+        other: how surely the other party speaks, 0 to 1, at any time: the face listens.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class MotionGenerator:
     ) -> None:
         """engine runs ``motion.onnx``. face: the portrait's neutral face (478, 3) in face heights, so that its lids shut just so;
         the mean face without it. eager: do not wait until a hop is whole."""
-        self.controls, self.eager = controls or Controls(), eager
+        self.controls, self.eager, self.other = controls or Controls(), eager, 0.0
         self._denoiser, self._scales, self._mix = Denoiser(engine, scales), scales, LipMix(scales, latent)
         codes = style.codes(latent)
         self._moves = np.stack([codes[k] for k in ("blink", "gaze_right", "gaze_up", *EMOTIONS)]).astype(np.float64)
@@ -88,17 +90,19 @@ class MotionGenerator:
         """Takes from z_dyn (as a row) what turns the eyes, by the codes that turn them."""
         self._lid_gap = gap_rows(latent, LID_PAIRS).mean(0).astype(np.float64)
         self._blinks, self._gaze = Blinks(style.blink_curve, style.blinks_per_min), Gaze()
+        self._listening = Listening()
         self._ramp, self._mood = Ramp(_CONTROL_RAMP_S), Ramp(2 * _CONTROL_RAMP_S)
         self._state, self._steadied = Ramp(_STATE_S), Ramp(_HEAD_SMOOTHING_S)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
         """Begin anew: as before the first sound, with the controls as they are now, and another performance for another seed."""
-        blinks, gaze, own = np.random.SeedSequence(seed).spawn(3)
+        blinks, gaze, own, listening = np.random.SeedSequence(seed).spawn(4)
         self._denoiser.reset()
         self._mix.reset()
         self._blinks.reset(blinks)
         self._gaze.reset(gaze)
+        self._listening.reset(listening)
         self._rng = np.random.default_rng(own)
         for ramp in (self._ramp, self._mood, self._state):
             ramp.reset()
@@ -182,7 +186,8 @@ class MotionGenerator:
         ramped = self._ramp.step([*now.gaze, math.log(now.distance), now.pose_scale])
         mood = self._mood.step([now.emotion_strength * (name == now.emotion) for name in EMOTIONS])
         liveliness = self._scales.liveliness + (1 - self._state.step([gate])[0]) * _QUIET_LIVELINESS
-        return _Ask(ramped, mood, self._gaze.step(gate), self._blinks.step(now.blink_rate), liveliness)
+        nod, attention = self._listening.step(self.other, gate)
+        return _Ask(ramped, mood, self._gaze.step(gate, attention), self._blinks.step(now.blink_rate), liveliness, nod)
 
     def _eyes(self, ask: _Ask, turned_deg: np.ndarray) -> tuple[float, float]:
         """Where the eyes look in the head, degrees right and up, given how far the head itself has nodded and turned."""
@@ -198,6 +203,7 @@ class MotionGenerator:
         pose = HEAD_LIMIT * np.tanh(state[:POSE_SIZE] * (1 - self._calm()) / HEAD_LIMIT)
         self._phase = (self._phase + 2 * math.pi * _BREATH_HZ / FRAME_RATE_HZ) % (2 * math.pi)
         pose = np.array(self._steadied.step(pose.tolist())) * pose_scale + _BREATH * math.sin(self._phase)
+        pose[0] += pose_scale * ask.nod_rad
         self._own_turn = pose[:2].copy()
         eyes = self._eyes(ask, np.degrees(self._own_turn))
         pose[0] -= math.radians(HEAD_SHARE * up)  # a positive turn about x nods down
@@ -225,13 +231,14 @@ class MotionGenerator:
 @dataclass(frozen=True)
 class _Ask:
     """ramped: gaze right and up (degrees), log distance, pose scale; mood (5,) by `EMOTIONS`; look (2,) degrees beside the gaze;
-    lids, 0 open to 1 shut; liveliness."""
+    lids, 0 open to 1 shut; liveliness; nod_rad, down."""
 
     ramped: list[float]
     mood: list[float]
     look: list[float]
     lids: float
     liveliness: float
+    nod_rad: float
 
 
 @dataclass

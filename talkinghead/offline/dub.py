@@ -30,9 +30,10 @@ from talkinghead.speech.source import SpeechFile
 from talkinghead.speech.text import Text
 
 if TYPE_CHECKING:
-    from talkinghead.avatar import Avatar, Frame
+    from talkinghead.avatar import Avatar
     from talkinghead.motion.controls import Controls
     from talkinghead.networks import Networks
+    from talkinghead.session import Frame
 
 FPS_RANGE = (1, 60)
 SIZE_RANGE_PX = (128, 1024)
@@ -86,6 +87,7 @@ def dub(
     marks: Marks = DEFAULT_MARKS,
     alpha: bool = False,
     resume: bool = True,
+    other: str | Path | None = None,
 ) -> DubResult:
     """Let the face in `photo` speak `audio` and write the video to `output` (.mp4, .mov or .mkv: H.264 and AAC; .webm: VP9 and
     Opus; a pattern such as frames/%05d.png: pictures, with the sound beside them).
@@ -112,6 +114,7 @@ def dub(
         threads: of the encoder; None chooses by the number of cores.
         marks: watermark and C2PA manifest; both unless asked otherwise.
         alpha: the person alone on a transparent ground, straight colours; for .webm, or a folder or pattern of PNG pictures.
+        other: the other party's sound, which begins when `audio` does: the face listens to it, and it is not heard in the video.
         resume: False keeps nothing of a long video that is stopped, and does not go on with what was kept.
 
     Raises PortraitError, SpeechError, OutputError, EngineError, VoiceError, SubtitleError, ProvenanceError, each one line that
@@ -119,7 +122,7 @@ def dub(
     """
     shape = _Shape(full, size, fps, aspect)
     target = check_output(output, alpha)
-    _check_apart(target.path, photo, *(() if isinstance(audio, Text) else (audio,)))
+    _check_apart(target.path, photo, *(() if isinstance(audio, Text) else (audio,)), *(() if other is None else (other,)))
     provenance = Provenance(marks, target.path)
     lines = None if subtitles is None else read_subtitles(subtitles)
     from talkinghead.avatar import Avatar  # brings a runtime along: not before the arguments are known to be good
@@ -127,14 +130,16 @@ def dub(
     with _sound_file(audio) as sound, ExitStack() as stack:
         avatar = Avatar.open(photo, device=device, networks=networks, alpha=alpha)
         speech = SpeechFile(sound)
+        party = None if other is None else SpeechFile(other)
         segments = None
         if resume and target.joinable and speech.duration_s >= LONG_S:
             options = {**asdict(shape), "seed": seed, "device": device, "controls": controls and asdict(controls)}
+            options["listen"] = "" if other is None else str(other)
             segments = stack.enter_context(Segments(target.path, pictures_key(photo, sound, target.path, options, marks), fps))
         rate = Rate(fps, 0 if segments is None else segments.frames)
         started_s = time.perf_counter()
         wanted = rate.wanted(progress, speech.duration_s)
-        drawn = _Drawn(_draw(avatar, speech, seed, controls, full, wanted))
+        drawn = _Drawn(_draw(avatar, speech, party, seed=seed, controls=controls, full=full, wanted=wanted))
         pictures = shape.shaped(drawn, avatar, rate)
         if provenance.marker is not None:
             pictures = map(provenance.marker.mark, pictures)
@@ -214,10 +219,9 @@ def _check_apart(target: Path, *sources: str | Path) -> None:
             raise OutputError(f"the output would replace its own source {source}: choose another output")
 
 
-def _draw(
-    avatar: Avatar, speech: SpeechFile, seed: int, controls: Controls | None, full: bool, wanted: Callable[[int], bool]
-) -> Iterator[Frame]:
-    return avatar.render(speech.blocks(), rate=SAMPLE_RATE_HZ, seed=seed, controls=controls, full=full, wanted=wanted)
+def _draw(avatar: Avatar, speech: SpeechFile, party: SpeechFile | None, **options: Any) -> Iterator[Frame]:
+    other = None if party is None else party.blocks()
+    return avatar.render(speech.blocks(), rate=SAMPLE_RATE_HZ, other=other, **options)
 
 
 class _Drawn:

@@ -112,6 +112,7 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "text": (str, ""),
     "voice": (str, "en"),
     "subtitles": (str, ""),
+    "listen": (str, ""),
     "alpha": (_yes_no, False),
     "device": (str, ""),
     "watermark": (_yes_no, None),
@@ -120,7 +121,7 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "certificate_key": (str, ""),
 }
 """Column -> how its text is read, and what an empty cell means. Of device and marks "" and None: as the whole batch."""
-_FILES = ("subtitles", "certificate", "certificate_key")
+_FILES = ("subtitles", "listen", "certificate", "certificate_key")
 """Options that name a file."""
 
 

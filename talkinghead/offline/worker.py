@@ -102,6 +102,7 @@ class Worker:
             threads=1,
             marks=Marks(**marks),
             alpha=options["alpha"],
+            other=options["listen"] or None,
         )
         return asdict(result)
 

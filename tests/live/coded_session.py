@@ -100,6 +100,9 @@ class FakeSession:
     def listen(self, on: bool) -> None:
         self.calls.append(("listen", on))
 
+    def hear(self, pcm: np.ndarray, rate: int = 16000) -> None:
+        self.calls.append(("hear", len(pcm), rate))
+
     def end_of_speech(self) -> None:
         self.calls.append(("end_of_speech",))
 

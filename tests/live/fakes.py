@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from talkinghead.avatar import Frame, Motion
 from talkinghead.motion.controls import Controls
+from talkinghead.session import Frame, Motion
 
 FRAME = 400
 LOOKAHEAD, SETTLE = 3, 6
@@ -59,10 +59,10 @@ class FakeAvatar:
 
 
 class FakeSession:
-    """As `talkinghead.avatar.Session`, for sound at 16 kHz."""
+    """As `talkinghead.session.Session`, for sound at 16 kHz."""
 
     def __init__(self, avatar: FakeAvatar, seed: int, controls: Controls) -> None:
-        self.controls = controls
+        self.controls, self.other = controls, 0.0
         self.heard: list[float] = []
         """Loudness of the last frames pushed."""
         self._avatar, self._rng = avatar, np.random.default_rng(seed)

@@ -70,6 +70,7 @@ def test_a_call() -> None:
             other.say(type="ping", t=6)
             await other.said("pong", t=6)
             assert avatar.pushed == pushed
+            await until(lambda: ("hear", 960, 48000) in avatar.calls)
 
             other.command(end=True)
             await until(lambda: ended == [True])

@@ -94,6 +94,26 @@ def test_listening(session: LiveSession) -> None:
     until(outlet, lambda frame: frame.state == "idle")
 
 
+def test_the_other_party_is_heard_and_not_spoken_for() -> None:
+    avatar = FakeAvatar()
+    with open_session(avatar) as session:
+        outlet = session.subscribe()
+        session.listen(True)
+        until(outlet, lambda frame: frame.state == "listening")
+        heard: list[float] = []
+
+        def speak(frame: LiveFrame) -> bool:
+            session.hear(tone(0.05, 48_000), 48_000)
+            heard.append(avatar.sessions[0].other)
+            return heard[-1] > 0.5
+
+        frames = until(outlet, speak)
+        assert not any(frame.audio.any() for frame in frames) and frames[-1].state == "listening"
+        session.listen(False)
+        until(outlet, lambda frame: avatar.sessions[0].other == 0)
+    session.hear(tone(0.1))  # after the end it does no harm
+
+
 def test_controls_are_checked_at_once_and_reach_the_motion(session: LiveSession) -> None:
     outlet = session.subscribe()
     session.set_controls(gaze=(12.0, 0.0), emotion="happy")

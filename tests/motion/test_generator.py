@@ -144,6 +144,23 @@ def test_an_eager_generator_is_interrupted_within_a_hop(make: Make, latent: Late
     assert np.abs(lips(latent, after)[SETTLE_FRAMES:]).max() < 0.002
 
 
+@pytest.mark.usefixtures("plain_width")
+def test_listening_moves_the_head_and_leaves_the_lips(make: Make, latent: LatentModel) -> None:
+    made = []
+    for listens in (False, True):
+        generator = make(controls=Controls(blink_rate=0.0), seed=3)
+        parts = []
+        for k in range(600):
+            generator.other = float(listens and k % 200 < 120)
+            parts.append(generator.push(silence(1)))
+        made.append(Latents.join(parts))
+    down = made[1].z_pose[:, 0] - made[0].z_pose[:, 0]
+    assert down.max() > np.radians(1.5) and down[:110].max() < 1e-6
+    np.testing.assert_allclose(lips(latent, made[1]), lips(latent, made[0]), atol=0.002)
+    looked = [np.abs(eyes_deg(latent, m)[:, 1] + head_deg(m)[:, 1]) for m in made]
+    assert looked[1].max() < looked[0].max() + 2.5  # while it nods the eyes stay
+
+
 def test_seeds_repeat_and_differ(make: Make, latent: LatentModel) -> None:
     speech, generator = talk(160), make(seed=5)
     first = everything(generator, speech)
@@ -207,7 +224,7 @@ def plain_width(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def steady_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """No glance beside the target."""
-    monkeypatch.setattr("talkinghead.motion.generator.Gaze.step", lambda self, voice: [0.0, 0.0])
+    monkeypatch.setattr("talkinghead.motion.generator.Gaze.step", lambda self, voice, attention=0.0: [0.0, 0.0])
 
 
 @pytest.mark.usefixtures("steady_look")

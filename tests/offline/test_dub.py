@@ -76,6 +76,17 @@ def test_options_reach_the_engine(tmp_path: Path, photo: Path, make_sound: Sound
     assert (result.width, result.height) == (256, 256)
 
 
+def test_the_other_party_is_listened_to_and_not_in_the_sound(tmp_path: Path, photo: Path, make_sound: Sound) -> None:
+    sound, other = make_sound("s.wav", clicks(48_000)), make_sound("o.wav", clicks(48_000))
+    result = dub(photo, sound, tmp_path / "o.mp4", other=other)
+    assert Avatar.calls[-1]["other_s"] == pytest.approx(2.0, abs=0.01)
+    assert result.seconds == pytest.approx(2.0, abs=0.05)
+    with pytest.raises(SpeechError, match="no such sound"):
+        dub(photo, sound, tmp_path / "p.mp4", other=tmp_path / "none.wav")
+    with pytest.raises(OutputError, match="replace its own source"):
+        dub(photo, sound, make_sound("q.mp4", clicks(48_000), codec="aac"), other=tmp_path / "q.mp4")
+
+
 @pytest.mark.parametrize("wrong", [{"fps": 0}, {"fps": 61}, {"size": 127}, {"size": 126}, {"size": 2048}])
 def test_arguments_out_of_range(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):

@@ -111,11 +111,11 @@ def test_every_option_of_a_video_is_a_column() -> None:
 
 
 def test_files_and_marks_of_a_row(tmp_path: Path) -> None:
-    head = "photo,audio,output,subtitles,alpha,device,watermark,c2pa,certificate,certificate_key"
-    row = "a.jpg,b.wav,frames,s/b.srt,yes,cuda,no,yes,c.pem,k.pem"
+    head = "photo,audio,output,subtitles,listen,alpha,device,watermark,c2pa,certificate,certificate_key"
+    row = "a.jpg,b.wav,frames,s/b.srt,o.wav,yes,cuda,no,yes,c.pem,k.pem"
     jobs, refusals = read_manifest(write(tmp_path, f"{head}\n{row}\na.jpg,b.wav,o.mp4\n"))
     assert refusals == []
-    files = {"subtitles": "s/b.srt", "certificate": "c.pem", "certificate_key": "k.pem"}
+    files = {"subtitles": "s/b.srt", "listen": "o.wav", "certificate": "c.pem", "certificate_key": "k.pem"}
     given = {"alpha": True, "device": "cuda", "watermark": False, "c2pa": True}
     assert jobs[0].options == default_options() | given | {name: str(tmp_path / path) for name, path in files.items()}
     assert jobs[0].output == str(tmp_path / "frames" / "%05d.png")

@@ -20,7 +20,7 @@ SHARES = {
 """Share of a batch by kind of pair. Teeth are stills whose eyes did not move; avatars' eyes shine as no eye does."""
 _SOFT_WEIGHT = 0.6
 _SOFT = ("grid_s1",)
-_GREY, _BLURRED = 0.08, 0.15
+_GREY, _BLURRED = 0.08, 0.22
 _SHIFT_PX = 2
 """Patches lie at whole pixels, so that a face that moves slowly jumps in them by one: that must not be seen in what is drawn."""
 _STORED = ("drawn", "true", "cover", "photo", "photo_cover")

@@ -135,12 +135,12 @@ class Refiner:
     """One network with the appearance of one photo.
 
     ``appearance`` is run once: photo (n, CHANNELS, h, w) -> features; ``network`` is run for every frame: patch (n, CHANNELS,
-    h, w), code (n, c) and the features -> change (n, 3, h, w), 1 being white.
+    h, w), code (n, c) and the features, which lie where it runs -> change (n, 3, h, w), 1 being white.
     """
 
     def __init__(self, appearance: Engine, network: Engine, photo: np.ndarray) -> None:
         self._network = network
-        self._features = appearance.run(photo=photo)
+        self._features = {name: network.to_device(array) for name, array in appearance.run(photo=photo).items()}
 
     def change(self, patch: np.ndarray, code: np.ndarray) -> np.ndarray:
         """What is to be added to each patch: (n, h, w, 3) float32."""

@@ -45,6 +45,9 @@ class FakePainter:
     def __init__(self) -> None:
         self.given: list[dict[str, np.ndarray]] = []
 
+    def to_device(self, array: np.ndarray) -> np.ndarray:
+        return array
+
     def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         self.given.append(inputs)
         count, _, height, width = inputs["patch"].shape

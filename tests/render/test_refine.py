@@ -216,6 +216,11 @@ class Recorder:
 
     def __init__(self, **answer: np.ndarray) -> None:
         self.answer, self.given = answer, list[dict[str, np.ndarray]]()
+        self.placed: list[np.ndarray] = []
+
+    def to_device(self, array: np.ndarray) -> np.ndarray:
+        self.placed.append(array)
+        return array
 
     def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         self.given.append(inputs)
@@ -231,7 +236,7 @@ def test_the_appearance_is_seen_once_and_told_every_time() -> None:
     for _ in range(2):
         np.testing.assert_array_equal(refiner.change(patch, code)[0, 1, 2], change[0, :, 1, 2])
     assert len(appearance.given) == 1 and appearance.given[0]["photo"] is photo
-    assert len(network.given) == 2
+    assert len(network.given) == 2 and len(network.placed) == 2  # each feature goes to where the network runs, once
     for given in network.given:
         assert set(given) == {"patch", "code", "v2", "v4"}
         assert given["patch"] is patch and given["code"] is code and given["v4"] is features["v4"]

@@ -39,9 +39,13 @@ class Control:
     """
 
     def __init__(
-        self, session: Directed, listen: Callable[[bool], None] = lambda on: None, now: Callable[[], float] = time.monotonic
+        self,
+        session: Directed,
+        listen: Callable[[bool, bool], None] = lambda on, barge_in: None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """listen: told whether the client's sound is the other party's from now on, and not to be spoken; now: seconds."""
+        """listen: told whether the client's sound is the other party's from now on, and not to be spoken, and whether they may
+        interrupt by speaking; now: seconds."""
         self._session, self._listen, self._now = session, listen, now
         self._allowed, self._counted_s = float(BURST), now()
         self._complained_s = float("-inf")
@@ -98,9 +102,10 @@ class Control:
         self._session.interrupt()
 
     def _listening(self, fields: dict[str, Any]) -> None:
-        if not isinstance(fields.get("on"), bool):
-            raise _Refused('listen needs "on": true or false')
-        self._listen(fields["on"])
+        on, barge_in = fields.get("on"), fields.get("barge_in", False)
+        if not isinstance(on, bool) or not isinstance(barge_in, bool):
+            raise _Refused('listen needs "on": true or false, and takes "barge_in": true or false')
+        self._listen(on, barge_in)
 
     def _end_of_speech(self, fields: dict[str, Any]) -> None:
         self._session.end_of_speech()

@@ -243,9 +243,9 @@ class Peer:
         else:
             self._session.push_audio(pcm, rate_hz, generation=self._session.generation, live=True)
 
-    def _listen(self, on: bool) -> None:
+    def _listen(self, on: bool, barge_in: bool) -> None:
         self._listening = on
-        self._session.listen(on)
+        self._session.listen(on, barge_in=barge_in)
 
     # beginning and end
 

@@ -22,6 +22,8 @@ from talkinghead.motion.controls import Controls
 
 __all__ = ["FrameTimes", "LiveFrame", "LiveSession", "Outlet", "SessionError"]
 
+BARGE_IN_S = 0.25
+"""Of uninterrupted speech by the other party, before the avatar gives way: a cough or a word of assent is shorter."""
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +56,7 @@ class LiveSession:
         self._wake = threading.Event()
         self._outlets: tuple[Outlet, ...] = ()
         self._thread: threading.Thread | None = None
-        self._listening = self._closing = False
+        self._listening = self._barge_in = self._closing = False
         self._steered = False
         self._state = "idle"
         self._level, self._size_px = 0, SIZE_PX
@@ -119,9 +121,10 @@ class LiveSession:
         self._wake.set()
         return generation
 
-    def listen(self, on: bool) -> None:
-        """The other party has the word: the state is "listening" while the avatar does not speak."""
-        self._listening = bool(on)
+    def listen(self, on: bool, *, barge_in: bool = False) -> None:
+        """The other party has the word: the state is "listening" while the avatar does not speak. barge_in: when they speak for
+        `BARGE_IN_S` while the avatar does, it is interrupted."""
+        self._listening, self._barge_in = bool(on), bool(on and barge_in)
         if not on:
             self._other.clear()
         self._wake.set()
@@ -129,8 +132,11 @@ class LiveSession:
     def hear(self, pcm: np.ndarray, rate: int = SAMPLE_RATE_HZ) -> None:
         """Sound of the other party, as `push_audio` takes it: it is not spoken, but listened to. The eyes stay on them and the
         head nods where they pause."""
-        if not self._closing:
-            self._other.push(pcm, rate)
+        if self._closing:
+            return
+        self._other.push(pcm, rate)
+        if self._barge_in and self._state == "speaking" and self._other.spoke(BARGE_IN_S):
+            self.interrupt()
 
     def set_controls(self, **fields: Any) -> None:
         """Change fields of `Controls`, all or none; ValueError, one line, for a value or a name that there is not."""

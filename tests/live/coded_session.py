@@ -97,8 +97,8 @@ class FakeSession:
         self.calls.append(("interrupt",))
         return self.generation
 
-    def listen(self, on: bool) -> None:
-        self.calls.append(("listen", on))
+    def listen(self, on: bool, *, barge_in: bool = False) -> None:
+        self.calls.append(("listen", on, barge_in))
 
     def hear(self, pcm: np.ndarray, rate: int = 16000) -> None:
         self.calls.append(("hear", len(pcm), rate))

@@ -20,8 +20,8 @@ CONTROLS = {
 
 class Rig:
     def __init__(self) -> None:
-        self.session, self.now, self.listened = FakeSession(), 0.0, list[bool]()
-        self.control = Control(self.session, self.listened.append, lambda: self.now)
+        self.session, self.now, self.listened = FakeSession(), 0.0, list[tuple[bool, bool]]()
+        self.control = Control(self.session, lambda *told: self.listened.append(told), lambda: self.now)
 
     def send(self, message: Any) -> Any:
         reply = self.control.receive(message if isinstance(message, str | bytes) else json.dumps(message))
@@ -46,7 +46,9 @@ def test_commands_reach_the_session(rig: Rig) -> None:
     for message in ({"type": "interrupt"}, {"type": "end_of_speech"}, {"type": "listen", "on": True}):
         assert rig.send(message) is None
     assert rig.session.calls == [("interrupt",), ("end_of_speech",)]
-    assert rig.listened == [True]
+    assert rig.listened == [(True, False)]
+    assert rig.control.receive(json.dumps({"type": "listen", "on": True, "barge_in": True})) is None
+    assert rig.listened[1] == (True, True)
 
 
 @pytest.mark.parametrize("mark", [17, 17.25, "a", None])
@@ -73,6 +75,7 @@ def test_a_ping_is_answered_with_its_mark(rig: Rig, mark: object) -> None:
         '{"type": "interrupt", "x": "' + "y" * MAX_MESSAGE_CHARACTERS + '"}',
         {"type": "listen"},
         {"type": "listen", "on": 1},
+        {"type": "listen", "on": True, "barge_in": 1},
         {"type": "listen", "on": "true"},
         {"type": "controls"},
         {"type": "controls", "seed": 3},

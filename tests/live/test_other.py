@@ -35,6 +35,23 @@ def test_who_sends_nothing_is_silent() -> None:
     assert other.voice == 0
 
 
+def test_who_speaks_for_a_while_is_told_once() -> None:
+    other = OtherParty(FakeTime())
+    cough, word = (0.3 * np.sin(np.arange(round(16_000 * length_s), dtype=np.float32)) for length_s in (0.15, 0.4))
+    pause = np.zeros(4_800, np.float32)
+    other.push(word, 16_000)
+    assert not other.spoke(0.25)  # it may be the room's noise
+    other.push(np.zeros(16_000, np.float32), 16_000)
+    for sound in (cough, pause, cough, pause):
+        other.push(sound, 16_000)
+        assert not other.spoke(0.25)
+    other.push(word, 16_000)
+    assert other.spoke(0.25) and not other.spoke(0.25)
+    other.push(pause, 16_000)
+    other.push(word, 16_000)
+    assert other.spoke(0.25)
+
+
 def test_clear_forgets() -> None:
     other = OtherParty(FakeTime())
     other.push(0.3 * np.sin(np.arange(16_000, dtype=np.float32)), 16_000)

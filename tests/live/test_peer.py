@@ -64,8 +64,8 @@ def test_a_call() -> None:
             assert first[1].dtype == np.float32 and first[1].ndim == 1 and first[2] == 48000 and first[3]["live"]
             tone = np.concatenate([c[1] for c in avatar.calls if c[0] == "push_audio"])[24000:48000]
             assert np.argmax(np.abs(np.fft.rfft(tone))) == 220  # 440 Hz in half a second
-            other.say(type="listen", on=True)
-            await until(lambda: ("listen", True) in avatar.calls)
+            other.say(type="listen", on=True, barge_in=True)
+            await until(lambda: ("listen", True, True) in avatar.calls)
             pushed = avatar.pushed
             other.say(type="ping", t=6)
             await other.said("pong", t=6)

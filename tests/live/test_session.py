@@ -114,6 +114,25 @@ def test_the_other_party_is_heard_and_not_spoken_for() -> None:
     session.hear(tone(0.1))  # after the end it does no harm
 
 
+@pytest.mark.parametrize("barge_in", [True, False])
+def test_the_other_party_may_interrupt(session: LiveSession, barge_in: bool) -> None:
+    outlet = session.subscribe()
+    session.listen(True, barge_in=barge_in)
+    session.push_audio(tone(30.0))
+    until(outlet, lambda frame: mouth(frame) > 0.9)
+    session.hear(np.zeros(16_000, np.float32))
+    session.hear(tone(0.1))  # a cough
+    session.hear(np.zeros(4_800, np.float32))
+    assert session.generation == 0
+    session.hear(tone(0.4))
+    assert session.generation == int(barge_in)
+    if barge_in:
+        until(outlet, lambda frame: frame.state == "listening")
+        session.hear(tone(0.4))  # there is nothing to interrupt any more
+        assert session.generation == 1
+        assert session.queued_s == 0
+
+
 def test_controls_are_checked_at_once_and_reach_the_motion(session: LiveSession) -> None:
     outlet = session.subscribe()
     session.set_controls(gaze=(12.0, 0.0), emotion="happy")

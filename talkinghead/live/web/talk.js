@@ -19,7 +19,7 @@ export class Talk {
     this.#call = call;
     byId("microphone").addEventListener("click", () => this.#toggle());
     this.#listen.addEventListener("change", () => {
-      call()?.send({ type: "listen", on: this.#listen.checked });
+      call()?.send({ type: "listen", on: this.#listen.checked, barge_in: true });
       if (this.#microphone) this.#explain();
     });
     const sound = /** @type {HTMLInputElement} */ (byId("sound"));

@@ -29,7 +29,7 @@ def main() -> None:
     """Feed a session chunk by chunk and take its frames."""
     defaults = [DATA / "portrait.jpg", DATA / "speech.ogg"]
     photo, audio = sys.argv[1:3] + defaults[len(sys.argv) - 1 :]
-    session = Avatar.open(photo).session(seed=1)
+    session = Avatar.open(photo).session(seed=1, eager=True)
 
     heard = drawn = 0
     slowest_ms = behind_ms = 0.0

@@ -19,8 +19,9 @@ NOD_HZ = (1.8, 2.8)
 _NOD_DEG = (2.2, 4.5)
 _CYCLES = (1, 1, 2, 2, 3)
 _FADING = 0.62  # of one nod to the next
-_PHRASE_S, _PAUSE_S = 1.0, 0.15
-"""What must have been said before a pause is answered, and how long it must last."""
+_PHRASE_S, _PAUSE_S = 1.2, 0.2
+"""What must have been said before a pause is answered, and how long it must last: the closure of a t or k is shorter."""
+_APART_S = 2.5
 _ANSWERED = 0.75
 _LONG_S, _HAZARD_HZ = 5.0, 0.12
 """Somebody who speaks on without a pause is nodded at now and then."""
@@ -37,7 +38,7 @@ class Listening:
         """Begin anew: nobody was heard."""
         self._rng = np.random.default_rng(seed)
         self._looking.reset([0.0])
-        self._said_s, self._quiet_s = 0.0, _MEMORY_S
+        self._said_s, self._quiet_s, self._since_s = 0.0, _MEMORY_S, _APART_S
         self._nod: _Nod | None = None
 
     def step(self, other: float, own: float) -> tuple[float, float]:
@@ -52,9 +53,11 @@ class Listening:
         attention = self._looking.step([1.0 if self._quiet_s < _MEMORY_S else 0.0])[0]
         phrase = paused and self._said_s >= _PHRASE_S and chance < _ANSWERED
         long = speaks and self._said_s >= _LONG_S and chance < _HAZARD_HZ * frame_s
-        if self._nod is None and own < 0.1 and (phrase or long):
+        self._since_s += frame_s
+        if self._since_s >= _APART_S and own < 0.1 and (phrase or long):
+            self._since_s = 0.0
             self._nod = _Nod(_CYCLES[int(kind * len(_CYCLES))], _between(_NOD_DEG, size), _between(NOD_HZ, pace))
-        if paused or long:
+        if phrase or long:
             self._said_s = 0.0
         return self._down(own), attention
 

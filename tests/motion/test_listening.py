@@ -35,7 +35,7 @@ def test_nods_answer_pauses() -> None:
     assert 0.55 * 40 < len(answered) < 0.95 * 40
     assert all(at % 120 >= 80 or at % 120 < 60 for at in begins)
     first = [min(at % 120 for at in begins if at // 120 == k and at % 120 >= 80) for k in answered]
-    assert set(first) <= {85, 86, 87}  # an eighth of a second of silence is a pause
+    assert set(first) <= {87, 88, 89}  # a fifth of a second of silence is a pause
     assert (attention[60:] > 0.9).all()
 
 
@@ -65,9 +65,15 @@ def test_a_nod_gives_way_when_the_listener_begins_to_speak() -> None:
     assert not course(SPEECH, own)[0][at:].any()
 
 
-def test_a_short_word_is_no_phrase() -> None:
-    nods, _ = course(np.tile(np.r_[np.ones(16), np.zeros(200)], 3))
-    assert not nods.any()
+def test_a_short_word_is_no_phrase_and_a_closure_no_pause() -> None:
+    assert not course(np.r_[np.ones(16), np.zeros(200), np.ones(16), np.zeros(200)])[0].any()
+    assert not course(np.tile(np.r_[np.ones(12), np.zeros(6)], 10))[0].any()
+
+
+def test_nods_are_apart() -> None:
+    nods, _ = course(np.tile(np.r_[np.ones(50), np.zeros(10)], 60))
+    begins = np.flatnonzero((nods > 0) & (np.r_[0.0, nods[:-1]] == 0))
+    assert len(begins) < 60 and np.diff(begins)[np.diff(begins) > 40].min() >= 60
 
 
 def test_seeds_repeat_and_differ() -> None:

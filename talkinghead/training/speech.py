@@ -193,12 +193,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="top learning rate")
     parser.add_argument("--copies", type=int, default=6)
     parser.add_argument("--init", type=Path, help="weights to go on from, a speech.safetensors")
+    parser.add_argument("--everyone", action="store_true", help="hold nobody out: when all is chosen")
     parser.add_argument("--as-recorded", action="store_true", help="leave sound and picture as far apart as they are")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
     latent = LatentModel.load(args.latent)
     clips = load_clips(args.shared, args.cache, latent, "train", SOURCES, audible=True)
     chosen, held = hold_out(clips if args.as_recorded else all_in_step(clips, args.cache))
+    chosen += held if args.everyone else []
     bank = material(args.shared, args.cache, latent, chosen, args.copies)
     begun = load_weights(args.init) if args.init else None
     some = [c.z_dyn for i, c in enumerate(chosen) if c.source != "grid_s1" or i % 4 == 0]

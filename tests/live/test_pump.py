@@ -194,14 +194,14 @@ def test_time_costs_no_memory() -> None:
         if round(call.now_s) % 10 < 5:
             call.at(call.now_s + 0.3, call.sound.interrupt)
 
-    for at_s in range(1, round(3 * span_s), 5):
+    for at_s in range(1, round(4 * span_s), 5):
         call.at(at_s, talk)
     call.run(span_s)
     tracemalloc.start()
-    call.run(2 * span_s)
-    before = tracemalloc.get_traced_memory()[0]
-    call.run(3 * span_s)
-    after = tracemalloc.get_traced_memory()[0]
+    held = []
+    for spans in (2, 3, 4):
+        call.run(spans * span_s)
+        held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    assert after - before < 50_000
-    assert call.frames[-1].index == pytest.approx(3 * span_s * 40, abs=3)
+    assert min(np.diff(held)) < 50_000  # of all threads: another test's may come to an end meanwhile, but once
+    assert call.frames[-1].index == pytest.approx(4 * span_s * 40, abs=3)

@@ -30,8 +30,7 @@ from talkinghead.training.loop import Schedule, device, train
 BATCH = {"mouth": 16, "eye": 32}
 _INSIDE, _FLESH = 2.5, 1.0
 """More weight of the opening, and of lips or iris."""
-_EDGES, _FEATURES = 1.0, 0.25
-_FOOLED = {"mouth": 0.04, "eye": 0.06}
+_EDGES, _FEATURES, _FOOLED = 1.0, 0.25, 0.04
 _WATCHED = 192
 _CALIBRATION = 128
 """Training pairs by whose ranges the networks are made int8."""
@@ -80,7 +79,6 @@ class Loss:
 
     def __init__(self, part: str, face: Path, adversarial_after: int, step: int = 0) -> None:
         self._features, self._after, self.step = Features(part, face), adversarial_after, step
-        self._fooled = _FOOLED[part]
         self._judge = Discriminator().to(device())
         self._features.to(device())
         self._optimiser = torch.optim.Adam(self._judge.parameters(), 2e-4, betas=(0.5, 0.9))
@@ -104,7 +102,7 @@ class Loss:
             return total
         real, fake = batch.true[sharp], made[sharp]
         self._teach(real, fake.detach())
-        return total - self._fooled * self._judge(fake * 2 - 1).float().mean()
+        return total - _FOOLED * self._judge(fake * 2 - 1).float().mean()
 
     def _teach(self, real: Tensor, fake: Tensor) -> None:
         loss = F.relu(1 - self._judge(real * 2 - 1)).float().mean() + F.relu(1 + self._judge(fake * 2 - 1)).float().mean()

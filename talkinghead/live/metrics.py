@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 STAGES = ("features", "motion", "draw", "late", "latency", "encode", "send", "total")
-"""Of a frame: speech features, a hop of motion, picture; late: after it was due; latency: from the arrival of its last sound to
+"""Of a frame: speech features, motion, picture; late: after it was due; latency: from the arrival of its last sound to
 its picture; encoding, with the wait for the sound's lead; packets; total: from the arrival of its last sound until it is sent."""
 DROPS = ("video", "outlet", "skipped")
 """Pictures too late to be drawn or encoded, frames that a consumer was too slow for, frames that a stall swallowed."""

@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,19 @@ SYLLABLES_S = (6.58, 7.66, 1.42, 6.16)
 """Where open syllables begin in the packaged recording."""
 
 
-def syllable(seconds: float, which: int) -> np.ndarray:
-    """So much of the packaged recording (n,) float32 from an open syllable on, begun and ended within 5 ms."""
+@lru_cache(maxsize=1)
+def recording() -> np.ndarray:
+    """The packaged recording (n,) float32; read once, however many syllables a long call takes of it."""
     with av.open(str(SPEECH)) as box:
         to_ears = av.AudioResampler("fltp", "mono", _RATE_HZ)
         parts = [part.to_ndarray()[0] for frame in box.decode(audio=0) for part in to_ears.resample(frame)]
+    return np.concatenate(parts)
+
+
+def syllable(seconds: float, which: int) -> np.ndarray:
+    """So much of the packaged recording (n,) float32 from an open syllable on, begun and ended within 5 ms."""
     begin = round(SYLLABLES_S[which % len(SYLLABLES_S)] * _RATE_HZ)
-    sound = np.concatenate(parts)[begin : begin + round(seconds * _RATE_HZ)]
+    sound = recording()[begin : begin + round(seconds * _RATE_HZ)]
     edge = np.minimum(np.arange(len(sound)), np.arange(len(sound))[::-1]) / (0.005 * _RATE_HZ)
     return (np.clip(edge, 0, 1) * sound).astype(np.float32)
 

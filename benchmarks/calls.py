@@ -179,6 +179,7 @@ def steady(minutes: float) -> dict[str, Any]:
         "minutes": minutes,
         "fps": round(rate_hz(arrival_s), 2),
         "longest gap ms": round(1000 * float(np.diff(arrival_s).max()), 1),
+        "memory MB": [round(float(table[k, 1]), 1) for k in (0, -1)],
         "memory MB by sixths": [round(float(np.median(part[:, 1])), 1) for part in np.array_split(table, 6) if len(part)],
         "memory MB an hour": round(slope_per_hour(table[:, 0], table[:, 1]), 2),
         "sound to sent ms": [

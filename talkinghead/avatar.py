@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,8 +90,7 @@ class Avatar:
     ) -> Session:
         """A live session: push sound, take frames, `Session.close`. ``full`` gives pictures of the whole photo's size. ``eager``
         gives each frame as soon as its look-ahead has been heard, 25 ms before the hop is whole (see `motion.generator`): for
-        calls. Where sessions share networks in batches, the observer is told how long this one waited
-        for each ("wait_ms")."""
+        calls. Where sessions share networks in batches, the observer is told how long this one waited for each ("wait_ms")."""
         face = self._latent.shape(self.portrait.z_id, self._rest) + self.portrait.code.residual
         numbers = (self._scales, self._style, self._latent)
         speech, motion = (seat(engine, observer) for engine in (self._speech_engine, self._motion_engine))
@@ -125,7 +123,8 @@ class Avatar:
         heard = iter(()) if other is None else voices(_blocks(other), SAMPLE_RATE_HZ if isinstance(other, str | Path) else rate)
         rate = SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate
         try:
-            for number, motion in enumerate(ahead(_motions(session, _blocks(audio), rate, heard), _MOTIONS_AHEAD)):
+            motions = _attentive(session, _motions(session, _blocks(audio), rate), heard)
+            for number, motion in enumerate(ahead(motions, _MOTIONS_AHEAD)):
                 if wanted is None or wanted(number):
                     yield session.draw(motion)
         finally:
@@ -138,17 +137,20 @@ class Avatar:
         return self._decoder.draw(points, pose, z_pose, z_dyn)
 
 
-def _motions(session: Session, blocks: Iterable[np.ndarray], rate: int, heard: Iterator[float]) -> Iterator[Motion]:
-    """heard: how surely the other party speaks, by frame."""
+def _motions(session: Session, blocks: Iterable[np.ndarray], rate: int) -> Iterator[Motion]:
+    for block in blocks:
+        session.push_audio(block, rate)
+        yield from session.motions()
+    session.flush()
+    yield from session.motions()
+
+
+def _attentive(session: Session, motions: Iterable[Motion], heard: Iterator[float]) -> Iterator[Motion]:
+    """The motions of a session that is told, before each, how surely the other party speaks."""
     session.other = next(heard, 0.0)
-    for block in itertools.chain(blocks, [None]):
-        if block is None:
-            session.flush()
-        else:
-            session.push_audio(block, rate)
-        for motion in session.motions():
-            yield motion
-            session.other = next(heard, 0.0)
+    for motion in motions:
+        yield motion
+        session.other = next(heard, 0.0)
 
 
 def _blocks(audio: str | Path | np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:

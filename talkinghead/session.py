@@ -20,6 +20,7 @@ from talkinghead.render.paste import Paster
 from talkinghead.runtime.batching import SessionEngine
 from talkinghead.runtime.engine import Engine
 from talkinghead.speech.encoder import EncodedSpeech, SpeechEncoder
+from talkinghead.speech.pcm import as_float
 
 if TYPE_CHECKING:
     from talkinghead.avatar import Avatar
@@ -104,8 +105,7 @@ class Session:
         samples = np.asarray(pcm)
         if samples.ndim != 1:
             raise SpeechError(f"sound must be mono of shape (n,), not {samples.shape}: mix the channels first")
-        scale = np.float32(1 / 32768) if samples.dtype == np.int16 else np.float32(1)
-        samples = np.nan_to_num(samples.astype(np.float32) * scale)
+        samples = np.nan_to_num(as_float(samples))
         self._hear(samples if rate == SAMPLE_RATE_HZ else self._resampled(samples, rate))
 
     def frames(self) -> Iterator[Frame]:

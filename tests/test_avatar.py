@@ -15,7 +15,7 @@ from shipped import needs_networks
 from sounds import babble
 
 from talkinghead import Avatar, PortraitError, SpeechError
-from talkinghead.avatar import _motions
+from talkinghead.avatar import _attentive, _motions
 from talkinghead.motion.controls import Controls
 from talkinghead.motion.denoiser import DYNAMICS
 from talkinghead.motion.generator import SETTLE_FRAMES, MotionGenerator
@@ -220,7 +220,7 @@ def test_a_face_listens_to_the_other_party() -> None:
         codes: list[np.ndarray] = []
         session = avatar.session(seed=4)
         heard = iter(()) if party is None else voices([party])
-        for motion in _motions(session, [quiet], 16_000, heard):
+        for motion in _attentive(session, _motions(session, [quiet], 16_000), heard):
             poses.append(motion.z_pose)
             codes.append(motion.z_dyn)
         seen.append((poses, codes))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ
+from talkinghead.constants import SAMPLE_RATE_HZ
+from talkinghead.live.clock import FRAME_S
 from talkinghead.live.resample import Resampler
 from talkinghead.live.sound import mono_samples
 from talkinghead.speech.features import FeatureStream
@@ -49,10 +50,10 @@ class OtherParty:
     def _count(self, voice: float) -> None:
         """One frame more."""
         self._voice = voice
-        self._known_s += 1 / FRAME_RATE_HZ
-        self._gap_s = 0.0 if voice > 0.5 else self._gap_s + 1 / FRAME_RATE_HZ
+        self._known_s += FRAME_S
+        self._gap_s = 0.0 if voice > 0.5 else self._gap_s + FRAME_S
         if voice > 0.5 and self._known_s > SETTLE_S:
-            self._spoken_s += 1 / FRAME_RATE_HZ
+            self._spoken_s += FRAME_S
         elif self._gap_s > GAP_S:
             self._spoken_s = 0.0
 

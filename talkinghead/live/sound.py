@@ -15,6 +15,7 @@ from talkinghead.live.clock import FRAME_S
 from talkinghead.live.pace import Pace, lead_in_s
 from talkinghead.live.resample import Converter
 from talkinghead.live.times import Accounts
+from talkinghead.speech.pcm import as_float
 
 MAX_QUEUED_S = 120.0
 """What may wait; a push beyond it is dropped whole."""
@@ -280,8 +281,7 @@ def mono_samples(pcm: np.ndarray, rate: int) -> np.ndarray:
         raise SpeechError(f"sound must be mono of shape (n,), not {samples.shape}: mix the channels first")
     if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
         raise SpeechError(f"sound at {rate} Hz is not supported: give {RATES_HZ[0]} to {RATES_HZ[1]} Hz")
-    scale = np.float32(1 / 32768) if samples.dtype == np.int16 else np.float32(1)
-    return np.nan_to_num(samples.astype(np.float32) * scale, posinf=1.0, neginf=-1.0)
+    return np.nan_to_num(as_float(samples), posinf=1.0, neginf=-1.0)
 
 
 def _shifted(samples: np.ndarray, cut: int, fade: int) -> np.ndarray:

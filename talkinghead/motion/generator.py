@@ -7,8 +7,8 @@ The network makes a hop of frames at once. A recording waits until a hop's speec
 the first evaluations of a hop are made at once, the speech of its last frame taken to go on as it is, and its first frame is
 given as it then appears; the others are made with the whole speech. That saves 25 ms and costs no evaluation.
 
-What a user must be able to rely on is not left to the network: where the eyes look, when they
-blink, how strong an emotion is, how far the head is away, and that lips are still in silence.
+What a user must be able to rely on is not left to the network: where the eyes look, when they blink, how strong an emotion is,
+how far the head is away, and that lips are still in silence.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ import numpy as np
 from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.motion.ramp import Ramp
 
-LARGEST_NOD_RAD = math.radians(6.0)
-NOD_HZ = (1.8, 2.8)
+_NOD_HZ = (1.8, 2.8)
 _NOD_DEG = (2.2, 4.5)
 _CYCLES = (1, 1, 2, 2, 3)
 _FADING = 0.62  # of one nod to the next
@@ -56,7 +55,7 @@ class Listening:
         self._since_s += frame_s
         if self._since_s >= _APART_S and own < 0.1 and (phrase or long):
             self._since_s = 0.0
-            self._nod = _Nod(_CYCLES[int(kind * len(_CYCLES))], _between(_NOD_DEG, size), _between(NOD_HZ, pace))
+            self._nod = _Nod(_CYCLES[int(kind * len(_CYCLES))], _between(_NOD_DEG, size), _between(_NOD_HZ, pace))
         if phrase or long:
             self._said_s = 0.0
         return self._down(own), attention

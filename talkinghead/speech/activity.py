@@ -9,6 +9,7 @@ import soxr
 
 from talkinghead.constants import SAMPLE_RATE_HZ
 from talkinghead.speech.features import FeatureStream
+from talkinghead.speech.pcm import as_float
 
 
 def voices(blocks: Iterable[np.ndarray], rate: int = SAMPLE_RATE_HZ) -> Iterator[float]:
@@ -16,8 +17,7 @@ def voices(blocks: Iterable[np.ndarray], rate: int = SAMPLE_RATE_HZ) -> Iterator
     stream = FeatureStream()
     resampler = None if rate == SAMPLE_RATE_HZ else soxr.ResampleStream(rate, SAMPLE_RATE_HZ, 1, dtype="float32")
     for block in blocks:
-        scale = np.float32(1 / 32768) if block.dtype == np.int16 else np.float32(1)
-        samples = block.astype(np.float32) * scale
+        samples = as_float(block)
         yield from stream.push(samples if resampler is None else resampler.resample_chunk(samples)).voice.tolist()
     if resampler is not None:
         yield from stream.push(resampler.resample_chunk(np.zeros(0, np.float32), last=True)).voice.tolist()

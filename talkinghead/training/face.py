@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,6 +32,7 @@ from talkinghead.portrait.patches import (
 )
 from talkinghead.training.export import export_onnx
 from talkinghead.training.face_data import Labelled, Sampler, load_labelled, negatives, stream
+from talkinghead.training.halves import save_halves
 from talkinghead.training.latent import point_weights
 from talkinghead.training.loop import Schedule, device, train
 
@@ -171,8 +171,7 @@ def export_part(part: str, net: nn.Module, out: Path) -> None:
     size = {"detector": (DETECTOR_INPUT_PX, DETECTOR_INPUT_PX), "landmarks": (LANDMARK_INPUT_PX, LANDMARK_INPUT_PX)}.get(
         part
     ) or _PATCH[part][0]
-    out.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.cpu().half().contiguous() for k, v in net.state_dict().items()}, str(out / f"{part}.safetensors"))
+    save_halves(net, out / f"{part}.safetensors")
     export_onnx(net.cpu().float().eval(), (torch.zeros(1, 3, size[1], size[0]),), ["image"], names, out / f"{part}.onnx")
 
 

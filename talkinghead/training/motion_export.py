@@ -9,22 +9,19 @@ import argparse
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from talkinghead.motion.latent import LatentModel
 from talkinghead.nets.load import filled, read_weights
 from talkinghead.nets.motion import MotionNet
 from talkinghead.training.export import export_shipped
+from talkinghead.training.halves import save_halves
 
 _MODES = "basis_dyn"
 
 
 def save_weights(net: MotionNet, latent: LatentModel, path: Path) -> None:
     """Weights as float16, with the latent's modes that they were trained for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().half().contiguous() for name, value in net.state_dict().items()}
-    tensors["waves"] = net.waves.detach().cpu().clone()  # angles: halves would turn them
-    save_file({**tensors, _MODES: torch.from_numpy(latent.basis_dyn).half().contiguous()}, str(path))
+    save_halves(net, path, {_MODES: torch.from_numpy(latent.basis_dyn)}, exact=("waves",))  # angles: halves would turn them
 
 
 def load_weights(path: Path) -> MotionNet:

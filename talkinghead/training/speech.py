@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,6 +27,7 @@ from talkinghead.nets.speech import SpeechNet, delayed
 from talkinghead.speech.encoder import LOOKAHEAD_FRAMES, NECK
 from talkinghead.speech.features import BANDS, SUB_FRAMES
 from talkinghead.training.export import export_shipped
+from talkinghead.training.halves import save_halves
 from talkinghead.training.lip_space import LipLoss, lip_modes, rest_gaps
 from talkinghead.training.loop import Schedule, train
 from talkinghead.training.motion_data import SOURCES, Clip, fingerprint, hold_out, load_clips
@@ -164,10 +164,7 @@ def features_of(net: nn.Module, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def save_weights(net: SpeechNet, latent: LatentModel, modes: np.ndarray, path: Path) -> None:
     """Weights as float16, with the lips' modes and the latent's that those count in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().half().contiguous() for name, value in net.state_dict().items()}
-    more = {_MODES: torch.from_numpy(modes).half().contiguous(), _BASIS: torch.from_numpy(latent.basis_dyn).half().contiguous()}
-    save_file({**tensors, **more}, str(path))
+    save_halves(net, path, {_MODES: torch.from_numpy(modes), _BASIS: torch.from_numpy(latent.basis_dyn)})
 
 
 def load_weights(path: Path) -> tuple[SpeechNet, np.ndarray, np.ndarray]:

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
 
 from talkinghead.avatar import Avatar
-from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, SIZE_PX
 from talkinghead.cores import usable_cores
 from talkinghead.live.codecs import VideoEncoder
+from talkinghead.live.picture import video_frame
 
 TARGET_FPS = 25
 """Pictures a second that every call is to have."""
@@ -106,7 +105,6 @@ class _Clock:
 
 def _encode(encoder: VideoEncoder, image: np.ndarray, index: int) -> None:
     """Convert and encode a picture as a call does, for the time that it takes."""
-    planes = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), np.uint8)
-    frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    frame = video_frame(image, SIZE_PX)
     frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE_HZ)
     encoder.encode(frame)

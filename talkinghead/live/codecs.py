@@ -71,6 +71,9 @@ class Encoded:
 class VideoEncoder(Encoder):
     """What both codecs share: rate, keyframes on request, accounts. One thread at a time encodes."""
 
+    _takes: tuple[str, ...] = ("yuv420p",)
+    """Pixel formats; pictures of any other are brought to the first."""
+
     def __init__(self, settings: VideoSettings, now: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._now = settings, now
         self.rate = BitrateControl(settings.bitrate_bps)
@@ -80,7 +83,7 @@ class VideoEncoder(Encoder):
         self.opened = 0
         """How often an encoder was built: each time costs a keyframe."""
         self._codec: VideoCodecContext | None = None
-        self._made: tuple[int, int, bool] = (0, 0, False)
+        self._made: tuple[int, int, str, bool] = (0, 0, "", False)
         self._keyframe_due = False
         self._keyframe_s = float("-inf")
 
@@ -96,8 +99,8 @@ class VideoEncoder(Encoder):
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         """RTP payloads of a picture, and its timestamp at 90 kHz."""
         assert isinstance(frame, av.VideoFrame)
-        if frame.format.name != "yuv420p":
-            frame = frame.reformat(format="yuv420p")
+        if frame.format.name not in self._takes:
+            frame = frame.reformat(format=self._takes[0])
         now = self._now()
         codec = self._ready(frame, self.rate.step(now))
         frame.pict_type = PictureType.I if self._keyframe(force_keyframe, now) else PictureType.NONE
@@ -113,11 +116,11 @@ class VideoEncoder(Encoder):
 
     def _ready(self, frame: av.VideoFrame, bitrate_bps: int) -> VideoCodecContext:
         light = self.light
-        made = (frame.width, frame.height, light)
+        made = (frame.width, frame.height, frame.format.name, light)
         if self._codec is None or made != self._made or not self._take_rate(self._codec, bitrate_bps):
             self._codec = self._open(bitrate_bps, light)
             self._codec.width, self._codec.height = frame.width, frame.height
-            self._codec.pix_fmt = "yuv420p"
+            self._codec.pix_fmt = frame.format.name
             self._codec.bit_rate = bitrate_bps
             self._codec.framerate = Fraction(self._settings.fps)
             self._codec.time_base = Fraction(1, VIDEO_CLOCK_HZ)
@@ -148,6 +151,8 @@ class VideoEncoder(Encoder):
 class H264Encoder(VideoEncoder):
     """x264, constrained baseline. With a rate buffer (VBV) set, x264 takes another bitrate while it runs, without a keyframe; so
     does a GPU's encoder."""
+
+    _takes = ("yuv420p", "nv12")
 
     def __init__(self, settings: VideoSettings, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(settings, now)

@@ -21,10 +21,10 @@ OUTLET_FRAMES = 8
 class LiveFrame:
     """One of 40 frames a second.
 
-    index: on the output clock; it never resets, and jumps only where `OutputClock` skips. image (512, 512, 3) uint8 RGB; None:
-    not drawn, the last picture holds. audio (400,) float32 mono at 16 kHz: the sound that belongs to the frame, as the networks
-    heard it; sound (1200,) float32 mono at 48 kHz: the same 25 ms for ears. generation: of the sound, see
-    `LiveSession.interrupt`. state: "speaking", "idle" or "listening".
+    index: on the output clock; it never resets, and jumps only where `OutputClock` skips. image (512, 512, 3) uint8 RGB, or, of a
+    server that draws on a GPU, NV12 (768, 512) uint8; None: not drawn, the last picture holds. audio (400,) float32 mono at
+    16 kHz: the sound that belongs to the frame, as the networks heard it; sound (1200,) float32 mono at 48 kHz: the same 25 ms
+    for ears. generation: of the sound, see `LiveSession.interrupt`. state: "speaking", "idle" or "listening".
     """
 
     index: int

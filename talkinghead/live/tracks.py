@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Protocol
 
 import av
-import cv2
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.packet import Packet
@@ -18,6 +17,7 @@ from av.packet import Packet
 from talkinghead.constants import FRAME_RATE_HZ, SIZE_PX
 from talkinghead.live.codecs import AUDIO_CLOCK_HZ, PACKET_SAMPLES, VIDEO_CLOCK_HZ, SoundEncoder
 from talkinghead.live.outlet import LiveFrame
+from talkinghead.live.picture import video_frame
 from talkinghead.live.sender import MediaClock
 from talkinghead.live.times import FrameTimes
 
@@ -153,14 +153,14 @@ class VideoTrack(_FrameTrack):
         return int(full)
 
     async def recv(self) -> av.VideoFrame:
-        """The next picture as yuv420p."""
+        """The next picture."""
         while not self._pictures:
             self._check_live()
             await self._news()
         self._check_live()
         frame = self._pictures.popleft()
         assert frame.image is not None
-        picture = _yuv(frame.image, self._size_px())  # 0.2 ms: less than to ask a thread for it
+        picture = video_frame(frame.image, self._size_px())  # quicker than to ask a thread for it
         picture.pts, picture.time_base = frame.index * _PICTURE_TICKS, Fraction(1, VIDEO_CLOCK_HZ)
         self._taken.append((picture.pts, frame.times))
         return picture
@@ -197,11 +197,3 @@ class Feed:
             if self._video is not None and (lost := self._video.put(frame)):
                 dropped("drop_video", lost)
             seen(frame)
-
-
-def _yuv(image: np.ndarray, size_px: int) -> av.VideoFrame:
-    """RGB (h, w, 3) uint8 to yuv420p of this side, an even one (BT.601, as browsers read a stream that does not say)."""
-    if image.shape[0] != size_px:
-        image = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA)
-    planes: np.ndarray = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
-    return av.VideoFrame.from_ndarray(planes, format="yuv420p")

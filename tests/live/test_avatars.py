@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,10 +22,13 @@ from shipped import needs_networks
 from sounds import babble
 
 from talkinghead.live import avatars as avatars_module
+from talkinghead.live.admission import measure
 from talkinghead.live.avatars import AvatarSource
+from talkinghead.live.codecs import H264Encoder, VideoSettings
 from talkinghead.live.metrics import Metrics
 from talkinghead.live.session import LiveSession
-from talkinghead.networks import Networks
+from talkinghead.networks import Networks, load_device_decoder
+from talkinghead.offline.watermark import find_mark
 from talkinghead.runtime.onnx import OnnxEngine
 from talkinghead.runtime.weights import model_path
 
@@ -88,6 +92,29 @@ def test_sessions_of_a_gpu_share_batches_and_end_without_a_trace(on_a_gpu: None,
         assert batches > 0 and told[f"talkinghead_batch_seconds_count{{network={network}}}"] == batches
         assert told[f"talkinghead_batch_wait_seconds_count{{network={network}}}"] >= batches
     source.close()
+
+
+def test_a_call_drawn_on_a_gpu_gets_marked_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    networks = Networks.load(refine=False)
+    networks = replace(networks, device_decoder=load_device_decoder(networks.latent, "cpu", refine=False))
+    monkeypatch.setattr(avatars_module.Networks, "load", lambda device: networks)
+    source = AvatarSource(PHOTO)
+    source.load()
+    avatar = source.open(None)
+    shown = []
+    with LiveSession(avatar) as session:
+        outlet = session.subscribe()
+        while len(shown) < 3:
+            live = outlet.get(PATIENCE_S)
+            assert live is not None
+            if live.image is not None:
+                assert live.image.shape == (768, 512) and live.image.dtype == np.uint8
+                shown.append(cv2.cvtColor(live.image, cv2.COLOR_YUV2RGB_NV12))
+    assert find_mark(shown).marked
+    assert cv2.PSNR(shown[0], avatar.portrait.face) > 25
+    assert measure(source.sample(), H264Encoder(VideoSettings())).encode_ms > 0
 
 
 def test_on_the_cpu_each_session_runs_by_itself() -> None:

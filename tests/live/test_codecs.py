@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from talkinghead.live.codecs import (
     ensure_tuned,
     tune,
 )
+from talkinghead.live.picture import video_frame
 
 H264 = RTCRtpCodecParameters("video/H264", 90000, payloadType=99)
 VP8 = RTCRtpCodecParameters("video/VP8", 90000, payloadType=97)
@@ -46,8 +48,8 @@ def moving(index: int) -> np.ndarray:
     return np.ascontiguousarray(TEXTURE[y : y + SIZE, x : x + SIZE])
 
 
-def frame(index: int, image: np.ndarray) -> av.VideoFrame:
-    made = av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+def frame(index: int, image: np.ndarray | av.VideoFrame) -> av.VideoFrame:
+    made = image if isinstance(image, av.VideoFrame) else video_frame(image, len(image))
     made.pts, made.time_base = index * 2250, Fraction(1, 90000)
     return made
 
@@ -109,6 +111,24 @@ def swaying(index: int) -> np.ndarray:
     """A picture that moves as slowly as a face does: what a noise filter takes for noise."""
     shift = np.array([[1, 0, -32 + 3 * np.sin(index / 8)], [0, 1, -32 + 3 * np.cos(index / 11)]])
     return cv2.warpAffine(TEXTURE, shift, (SIZE, SIZE))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["h264", "vp8"])
+def test_planes_from_a_gpu_look_as_colours_do(kind: Any) -> None:
+    def nv12(index: int) -> np.ndarray:
+        planes = cv2.cvtColor(moving(index), cv2.COLOR_RGB2YUV_I420)
+        luma, chroma = planes[:SIZE], planes[SIZE:].reshape(2, -1)
+        return np.concatenate((luma, chroma.T.reshape(SIZE // 2, SIZE)))
+
+    usual, other = Stream(*kind), Stream(*kind)
+    usual.send(10)
+    for index in range(10):
+        given = video_frame(nv12(index), SIZE)
+        assert given.format.name == "nv12"
+        other.send(1, picture=lambda k, given=given: given)
+    for one, two in zip(usual.pictures, other.pictures, strict=True):
+        assert cv2.PSNR(one.to_ndarray(), two.to_ndarray()) > 60
+    assert other.encoder.opened == 1
 
 
 def test_slow_texture_stays_sharp(stream: Stream) -> None:

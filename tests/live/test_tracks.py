@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -113,6 +115,19 @@ def test_pictures_have_the_timestamps_of_the_output_clock() -> None:
             assert (sent.width, sent.height, sent.format.name, sent.time_base.denominator) == (512, 512, "yuv420p", 90000)
         assert stamps == [6750, 9000, 11250, 20250]
         assert codes == [3, 4, 5, 9]
+
+    run(receive())
+
+
+def test_planes_from_a_gpu_are_sent_as_they_are() -> None:
+    async def receive() -> None:
+        track, rgb = VideoTrack(), picture(7)
+        assert rgb.image is not None
+        planes = np.asarray(cv2.cvtColor(rgb.image, cv2.COLOR_RGB2YUV_I420))
+        track.put(replace(rgb, image=planes))
+        sent = await track.recv()
+        assert (sent.width, sent.height, sent.format.name, sent.pts) == (512, 512, "nv12", 15750)
+        assert np.array_equal(sent.to_ndarray(), planes)
 
     run(receive())
 

@@ -48,6 +48,21 @@ def test_black_white_and_noise_keep_their_range() -> None:
         assert np.abs(Watermarker().mark(image).astype(int) - image).max() <= 9
 
 
+def test_planes_carry_the_mark_of_their_picture(clean: list[np.ndarray], marked: list[np.ndarray]) -> None:
+    marker = Watermarker()
+    marker.mark(clean[0])
+    planes = [cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420) for image in clean]  # as good as NV12: luma comes first
+    given = planes[0].copy()
+    got = [marker.mark_planes(each) for each in planes]
+    assert np.array_equal(planes[0], given)
+    assert all(np.array_equal(one[512:], other[512:]) for one, other in zip(got, planes, strict=True))
+    shown = [cv2.cvtColor(each, cv2.COLOR_YUV2RGB_I420) for each in got]
+    assert find_mark(shown).score > 0.7 * find_mark(marked).score > THRESHOLD
+    assert all(cv2.PSNR(one, other) >= 42 for one, other in zip(planes, got, strict=True))
+    with pytest.raises(ValueError, match="the mark is for pictures of"):
+        marker.mark_planes(planes[0][:384, :256])
+
+
 def test_the_given_picture_stays(clean: list[np.ndarray]) -> None:
     image = clean[0].copy()
     Watermarker().mark(image)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkinghead.motion.latent import FaceCode
-from talkinghead.motion.pose import HeadPose
 from talkinghead.render.device.decoder import DeviceDecoder
 
 
@@ -24,6 +23,7 @@ class _Call:
     slot: int
     z_pose: np.ndarray
     z_dyn: np.ndarray
+    form: str
     image: np.ndarray | None = None
     error: Exception | None = None
 
@@ -42,16 +42,17 @@ class SharedDecoder:
         """A portrait, as `DeviceDecoder.add` takes it."""
         return DevicePortrait(self, self.decoder.add(face, points, code))
 
-    def image(self, slot: int, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
-        """A frame (512, 512, 3) uint8 RGB of a portrait by its slot."""
-        call = _Call(slot, z_pose, z_dyn)
+    def image(self, slot: int, z_pose: np.ndarray, z_dyn: np.ndarray, form: str = "rgb") -> np.ndarray:
+        """A frame of a portrait by its slot: (512, 512, 3) uint8 RGB, or "nv12", as `DeviceDecoder.run` gives it."""
+        call = _Call(slot, z_pose, z_dyn, form)
         with self._listed:
             self._waiting.append(call)
         with self._drawing:
             if call.image is None and call.error is None:
                 with self._listed:
                     waiting, self._waiting = self._waiting, []
-                self._serve(waiting)
+                for form in dict.fromkeys(each.form for each in waiting):  # a server's calls all take the same
+                    self._serve([each for each in waiting if each.form == form])
         if call.image is None:
             assert call.error is not None
             raise call.error
@@ -61,7 +62,7 @@ class SharedDecoder:
         self.batches += 1
         try:
             slots, z_pose, z_dyn = (np.stack([getattr(call, name) for call in calls]) for name in ("slot", "z_pose", "z_dyn"))
-            images = self.decoder.run(slot=slots, z_pose=z_pose, z_dyn=z_dyn)["image"]
+            images = self.decoder.run(slot=slots, z_pose=z_pose, z_dyn=z_dyn, form=calls[0].form)["image"]
         except Exception as error:  # handed to all who wait
             for call in calls:
                 call.error = error
@@ -71,16 +72,12 @@ class SharedDecoder:
 
 
 class DevicePortrait:
-    """Stands where `render.decoder.Decoder` does. Its place on the GPU is given back with it."""
+    """Draws one portrait, from any thread. Its place on the GPU is given back with it."""
 
     def __init__(self, shared: SharedDecoder, slot: int) -> None:
         self._shared, self._slot = shared, slot
         weakref.finalize(self, shared.decoder.remove, slot)
 
-    def twin(self) -> DevicePortrait:
-        """Itself: any thread may draw."""
-        return self
-
-    def draw(self, points: np.ndarray, pose: HeadPose, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
-        """As `Decoder.draw`; ``points`` and ``pose`` are made from z_pose and z_dyn once more, where the frame is drawn."""
-        return self._shared.image(self._slot, z_pose, z_dyn)
+    def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray, form: str = "rgb") -> np.ndarray:
+        """The frame under ``z_pose`` (6,) from the portrait's pose and ``z_dyn`` (D,) from its rest: `SharedDecoder.image`."""
+        return self._shared.image(self._slot, z_pose, z_dyn, form)

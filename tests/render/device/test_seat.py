@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from shipped import needs_networks
@@ -20,13 +21,11 @@ pytest.importorskip("safetensors")
 from talkinghead import networks as networks_module
 from talkinghead.avatar import Avatar
 from talkinghead.errors import EngineError
-from talkinghead.motion.pose import HeadPose
 from talkinghead.networks import Networks, load_device_decoder
 from talkinghead.render.device.seat import SharedDecoder
 
 PHOTO = Path(__file__).resolve().parents[3] / "examples" / "data" / "portrait.jpg"
 NOTHING: Any = None
-POSE = HeadPose(np.eye(3), np.zeros(2), 1.0)
 
 
 class FakeDecoder:
@@ -45,20 +44,20 @@ class FakeDecoder:
     def remove(self, slot: int) -> None:
         self.removed.append(slot)
 
-    def run(self, *, slot: np.ndarray, z_pose: np.ndarray, z_dyn: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, *, slot: np.ndarray, z_pose: np.ndarray, z_dyn: np.ndarray, form: str) -> dict[str, np.ndarray]:
         self.begun.set()
         assert self.free.wait(10)
         self.rows.append(len(slot))
         if self.error is not None:
             raise self.error
         bright = (10 * slot + z_pose[:, 0] + z_dyn[:, 0]).astype(np.uint8)
-        return {"image": bright[:, None, None, None].repeat(2, 1).repeat(2, 2).repeat(3, 3)}
+        return {"image": np.stack([np.full((2, 2, 3) if form == "rgb" else (3, 2), each) for each in bright])}
 
 
-def frame(portrait: Any, number: int) -> int:
-    image = portrait.draw(NOTHING, POSE, np.full(6, number), np.zeros(4))
-    assert image.shape == (2, 2, 3) and (image == image[0, 0, 0]).all()
-    return int(image[0, 0, 0])
+def frame(portrait: Any, number: int, form: str = "rgb") -> int:
+    image = portrait.draw(np.full(6, number), np.zeros(4), form)
+    assert image.shape == ((2, 2, 3) if form == "rgb" else (3, 2)) and (image == image.flat[0]).all()
+    return int(image.flat[0])
 
 
 def test_who_waits_is_drawn_in_one_batch() -> None:
@@ -77,6 +76,22 @@ def test_who_waits_is_drawn_in_one_batch() -> None:
     assert decoder.rows == [1, 5] and shared.batches == 2
 
 
+def test_who_wants_planes_is_drawn_apart_from_who_wants_colours() -> None:
+    decoder: Any = FakeDecoder()
+    shared = SharedDecoder(decoder)
+    portraits = [shared.seat(NOTHING, NOTHING, slot) for slot in range(6)]  # type: ignore[arg-type]
+    decoder.free.clear()
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(frame, portraits[0], 0)
+        assert decoder.begun.wait(10)
+        others = [pool.submit(frame, portrait, k, ("nv12", "rgb")[k % 2]) for k, portrait in enumerate(portraits) if k]
+        while len(shared._waiting) < 5:
+            threading.Event().wait(0.001)
+        decoder.free.set()
+        assert [f.result(10) for f in (first, *others)] == [11 * k for k in range(6)]
+    assert decoder.rows[0] == 1 and sorted(decoder.rows[1:]) == [2, 3]
+
+
 def test_an_error_reaches_all_of_its_batch_and_none_later() -> None:
     decoder: Any = FakeDecoder()
     portrait = SharedDecoder(decoder).seat(NOTHING, NOTHING, 3)  # type: ignore[arg-type]
@@ -84,7 +99,7 @@ def test_an_error_reaches_all_of_its_batch_and_none_later() -> None:
     with pytest.raises(EngineError, match="gone"):
         frame(portrait, 1)
     decoder.error = None
-    assert frame(portrait.twin(), 1) == 31
+    assert frame(portrait, 1) == 31
 
 
 def test_a_portrait_that_nobody_holds_gives_its_place_back() -> None:
@@ -104,7 +119,10 @@ def test_an_avatar_is_drawn_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     other = Avatar(avatar.portrait, replace(networks, device_decoder=shared))
     latents = np.full(6, 0.02), np.full(len(avatar.portrait.z_dyn), 0.2)
     expected, got = avatar.draw(*latents), other.twin().draw(*latents)
+    assert other.on_gpu and not avatar.on_gpu
     assert shared.batches == 1 and np.abs(got.astype(int) - expected).mean() < 0.5
+    planes = other.twin().draw_planes(*latents)
+    np.testing.assert_array_equal(planes[:512], cv2.cvtColor(got, cv2.COLOR_RGB2YUV_I420)[:512])
 
 
 @needs_networks

@@ -48,11 +48,13 @@ class Avatar:
         self._scales, self._style = networks.scales, networks.style
         matte = None if self._cutout is None else self._cutout.face_alpha(portrait.crop)
         face, points, code = portrait.face, portrait.points, portrait.code
-        self._decoder: Decoder | DevicePortrait
+        self._decoder: Decoder | None = None
+        self._seat: DevicePortrait | None = None
         if networks.device_decoder is not None and matte is None and one_tone(face, points) is None:
-            self._decoder = networks.device_decoder.seat(face, points, code)
+            self._seat = networks.device_decoder.seat(face, points, code)
         else:
             self._decoder = Decoder(face, points, code.pose, latent, networks.decoder, matte)
+            self._decoder.match_detail(face, code, latent)
 
     @classmethod
     def open(
@@ -76,8 +78,13 @@ class Avatar:
     def twin(self) -> Avatar:
         """Another avatar of the same portrait, which may be drawn in another thread at the same time."""
         other = copy.copy(self)
-        other._decoder = self._decoder.twin()
+        other._decoder = None if self._decoder is None else self._decoder.twin()
         return other
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whole frames are drawn on a GPU."""
+        return self._seat is not None
 
     def session(
         self,
@@ -133,8 +140,17 @@ class Avatar:
     def draw(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The face (512, 512, 3) uint8 RGB under latents: z_pose (6,) from the portrait's pose, z_dyn (D,) from its rest. Of a
         cut-out: (512, 512, 4)."""
+        if self._seat is not None:
+            return self._seat.draw(z_pose, z_dyn)
+        assert self._decoder is not None
         points, pose = self._latent.draw(self.portrait.code, z_pose, self._rest + z_dyn)
         return self._decoder.draw(points, pose, z_pose, z_dyn)
+
+    def draw_planes(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
+        """The same as NV12 (768, 512) uint8, as encoders take it (BT.601, limited range), of an avatar that is `on_gpu`: half of
+        RGB's bytes leave the GPU, and no processor turns colours."""
+        assert self._seat is not None
+        return self._seat.draw(z_pose, z_dyn, "nv12")
 
 
 def _motions(session: Session, blocks: Iterable[np.ndarray], rate: int) -> Iterator[Motion]:

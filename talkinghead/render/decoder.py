@@ -9,11 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkinghead.cores import usable_cores
-from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.latent import FaceCode, LatentModel
 from talkinghead.motion.pose import HeadPose
+from talkinghead.motion.rest import resting_dynamics
+from talkinghead.render.detail import TRIED, detailed, energy, looks, matching_gain
 from talkinghead.render.patch import Window
 from talkinghead.render.person import person_layers
-from talkinghead.render.refine import Refiner, Spot, code_mirror, eye_spots, motion_code, mouth_spots, patch_input
+from talkinghead.render.refine import (
+    Refiner,
+    Spot,
+    code_mirror,
+    eye_spots,
+    interior_kept,
+    motion_code,
+    mouth_spots,
+    mouth_width,
+    patch_input,
+)
 from talkinghead.render.softness import soften, softness_px
 from talkinghead.render.tone import one_tone, toned
 from talkinghead.render.warp import Driven, WarpDecoder
@@ -22,6 +34,8 @@ from talkinghead.runtime.weights import model_path
 
 _EYES_SOFTER = 0.5
 """Of the photo's softness: open eyes are mostly the photo's own, and as soft as it is (chosen on people of `train`)."""
+_EYE_DETAIL, _MOUTH_DETAIL = 0.95, 0.85
+"""Of the photo's, for looks as different from it as those that are tried: chosen on people of `train`."""
 _TONED_PX = 8.0
 
 
@@ -39,6 +53,14 @@ class DecoderEngines:
         """The shipped ones; EngineError when they cannot be run."""
         names = ("mouth_appearance", "mouth", "eye_appearance", "eye")
         return cls(*(load_engine(model_path("decoder", f"{name}.onnx"), device) for name in names))
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Gains of `render.detail` of one portrait."""
+
+    eyes: float = 0.0
+    mouth: float = 0.0
 
 
 class Decoder:
@@ -65,6 +87,8 @@ class Decoder:
             self._mouth = Refiner(engines.mouth_appearance, engines.mouth, patch_input(face, mouth_spots(rest)))
             self._eyes = Refiner(engines.eye_appearance, engines.eye, patch_input(face, eye_spots(rest)))
         self._beside = _beside() if engines is not None else None
+        self.rest_width = max(mouth_width(points, pose), 1e-6)
+        self.detail = Detail()
 
     def twin(self) -> Decoder:
         """Another decoder of the same portrait, for another thread: quicker than preparing the photo again."""
@@ -87,23 +111,66 @@ class Decoder:
         return np.dstack((frame, self._warp.alpha(driven))) if self._cut else frame
 
     def _refine(self, frame: np.ndarray, driven: Driven, code: np.ndarray, of_mouth: Refiner, of_eyes: Refiner) -> None:
-        # The networks of eyes and mouth run side by side where there are two cores. Both see the frame before it is changed.
+        eyes, mouth = self._drawings(frame, driven, code, of_mouth, of_eyes)
+        eyes.put(frame, self.detail.eyes)
+        mouth.put(frame, self.detail.mouth)
+
+    def _drawings(
+        self, frame: np.ndarray, driven: Driven, code: np.ndarray, of_mouth: Refiner, of_eyes: Refiner
+    ) -> tuple[_Drawing, _Drawing]:
+        """Of eyes and mouth, both over the frame as it is. Their networks run side by side where there are two cores."""
         eyes, mouth = eye_spots(driven), mouth_spots(driven)
         eyes_given, mouth_given = patch_input(frame, eyes), patch_input(frame, mouth)
         codes = np.stack([code, code @ self._mirror])  # the eye on the picture's right is drawn mirrored, with such a motion
         waiting = None if self._beside is None else self._beside.submit(of_eyes.change, eyes_given, codes)
-        change = of_mouth.change(mouth_given, code[None])
+        width = mouth_width(driven.points, driven.pose) / self.rest_width
+        change = interior_kept(of_mouth.change(mouth_given, code[None]), mouth_given, width)
         eyes_change = of_eyes.change(eyes_given, codes) if waiting is None else waiting.result()
-        _redraw(frame, eyes, eyes_given, eyes_change, _EYES_SOFTER * self._soft_px)
-        _redraw(frame, mouth, mouth_given, change, self._soft_px)
+        return (
+            _Drawing(eyes, eyes_given, eyes_change, _EYES_SOFTER * self._soft_px),
+            _Drawing(mouth, mouth_given, change, self._soft_px),
+        )
+
+    def match_detail(self, face: np.ndarray, code: FaceCode, latent: LatentModel) -> None:
+        """Draw a few looks of the portrait, ``face`` coded as ``code``, and set `detail` so that they have the photo's. Without
+        networks nothing is done."""
+        if self._mouth is None or self._eyes is None:
+            return
+        nowhere, rest = np.zeros(6, np.float32), resting_dynamics(latent, code)
+        motions, found = looks(latent.size_dyn), np.zeros((2, len(TRIED)))
+        for z_dyn in motions:
+            driven = self._warp.driven(*latent.draw(code, nowhere, rest + z_dyn))
+            frame = self._warp.paint(driven)
+            drawings = self._drawings(frame, driven, motion_code(nowhere, z_dyn), self._mouth, self._eyes)
+            for row, drawing in zip(found, drawings, strict=True):
+                row += [drawing.energy(frame, gain) / len(motions) for gain in TRIED]
+        still = self._warp.driven(*latent.draw(code, nowhere, code.z_dyn))
+        wanted = (_EYE_DETAIL * energy(face, eye_spots(still)), _MOUTH_DETAIL * energy(face, mouth_spots(still)))
+        self.detail = Detail(*(matching_gain(row.tolist(), one) for row, one in zip(found, wanted, strict=True)))
 
 
-def _redraw(frame: np.ndarray, spots: list[Spot], given: np.ndarray, changes: np.ndarray, soft_px: float) -> None:
-    for spot, seen, change in zip(spots, given, changes, strict=True):
-        spot.add(frame, change)
-        if soft_px > 0:
-            opening = seen[3, :, ::-1] if spot.mirrored else seen[3]
-            soften(frame, spot.window, np.ascontiguousarray(opening), soft_px)
+@dataclass(frozen=True)
+class _Drawing:
+    """What a part's network drew over a frame."""
+
+    spots: list[Spot]
+    given: np.ndarray
+    changes: np.ndarray
+    soft_px: float
+
+    def put(self, frame: np.ndarray, detail: float) -> None:
+        """Into the frame, with so much more detail."""
+        for spot, seen, change in zip(self.spots, self.given, self.changes, strict=True):
+            spot.add(frame, detailed(seen, change, detail))
+            if self.soft_px > 0:
+                opening = seen[3, :, ::-1] if spot.mirrored else seen[3]
+                soften(frame, spot.window, np.ascontiguousarray(opening), self.soft_px)
+
+    def energy(self, frame: np.ndarray, detail: float) -> float:
+        """`render.detail.energy` of the parts if it were put into the frame."""
+        tried = frame.copy()
+        self.put(tried, detail)
+        return energy(tried, self.spots)
 
 
 def _beside() -> ThreadPoolExecutor | None:

@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 
 from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.pose import HeadPose
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeIndex
-from talkinghead.render.layout import OUTER_LIPS
+from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS
 from talkinghead.render.mouth import lip_outline
 from talkinghead.render.patch import Window, cover
 from talkinghead.render.resample import cubic_taps
+from talkinghead.render.surround import smoothstep
 from talkinghead.render.warp import Driven
 from talkinghead.runtime.engine import Engine
 
@@ -26,6 +28,10 @@ MOUTH_PX = (144, 112)
 EYE_PX = (80, 64)
 CHANNELS = 5
 """RGB and how much of each pixel two outlines cover: lip opening and lips, or lid opening and iris."""
+KEPT = 0.85
+"""Share of the mouth's interior that stays as the warp shows it, photographed or painted, in a mouth no wider than at rest."""
+SMILE = (1.05, 1.2)
+"""Widths over that at rest, between which the network comes to draw the interior: the teeth of a smile."""
 _TAPS_REACH_PX = 2
 _TURN_GAIN = 5.0
 _TURN = 3
@@ -92,6 +98,23 @@ def mouth_spots(driven: Driven) -> list[Spot]:
     """The one patch round the mouth of a driven face."""
     lips = driven.points[list(OUTER_LIPS), :2]
     return [_spot(lips.mean(axis=0), MOUTH_PX, False, (lip_outline(driven.points, driven.gaps), lips))]
+
+
+def mouth_width(points: np.ndarray, pose: HeadPose) -> float:
+    """Between the mouth's corners, face heights."""
+    left, right = (points[number] for number in MOUTH_CORNERS)
+    return float(np.linalg.norm(left - right)) / pose.scale_px
+
+
+def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.ndarray:
+    """A mouth's change (n, h, w, 3) with most of the interior left alone, for patches (n, CHANNELS, h, w) whose mouths are so
+    many times as wide as at rest.
+
+    Open mouths of photos smile nearly all: from them the network has learned to fill an opening with teeth, and where a jaw drops
+    in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
+    """
+    share = KEPT * (1.0 - float(smoothstep(*SMILE, np.array(width))))
+    return np.asarray(change * (1 - share * given[:, 3, ..., None]), np.float32)
 
 
 def eye_spots(driven: Driven) -> list[Spot]:

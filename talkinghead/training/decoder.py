@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +25,7 @@ from talkinghead.nets.face import PatchRefiner
 from talkinghead.nets.load import filled_decoder, load_net, read_weights
 from talkinghead.training.decoder_bank import Bank, Batch
 from talkinghead.training.export import export_shipped
+from talkinghead.training.halves import save_halves
 from talkinghead.training.loop import Schedule, device, train
 
 BATCH = {"mouth": 16, "eye": 32}
@@ -141,12 +142,6 @@ def _detail(x: Tensor) -> Tensor:
     return F.conv2d(grey, kernel, padding=1).square()
 
 
-def save_weights(net: PatchDecoder, path: Path) -> None:
-    """Weights as float16."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().cpu().half().contiguous() for k, v in net.state_dict().items()}, str(path))
-
-
 def load_weights(part: str, path: Path) -> PatchDecoder:
     """A part's networks; the width is read from the file."""
     return filled_decoder(part, read_weights(path)[0])
@@ -202,6 +197,6 @@ def main(argv: list[str]) -> None:
     net = train(begun_with, batches(bank, BATCH[args.part]), loss, schedule, checkpoint, watch(bank))
     assert isinstance(net, PatchDecoder)
     folder = args.models / "decoder"
-    save_weights(net.cpu(), folder / f"{args.part}.safetensors")
+    save_halves(net.cpu(), folder / f"{args.part}.safetensors")
     export(args.part, folder, bank.draw(_CALIBRATION))
     print(f"wrote {args.part}.safetensors, {args.part}_appearance.onnx and {args.part}.onnx in {folder}")

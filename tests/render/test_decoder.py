@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import synthetic_face as synthetic
@@ -16,9 +17,10 @@ from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.networks import Networks
-from talkinghead.render.decoder import Decoder, DecoderEngines
+from talkinghead.render.decoder import _EYE_DETAIL, _MOUTH_DETAIL, Decoder, DecoderEngines, Detail
+from talkinghead.render.detail import LOOKS, energy, looks
 from talkinghead.render.person import person_layers
-from talkinghead.render.refine import CHANNELS, EYE_PX, MOUTH_PX, Spot, eye_spots, motion_code, mouth_spots, patch_input
+from talkinghead.render.refine import CHANNELS, EYE_PX, KEPT, MOUTH_PX, Spot, eye_spots, motion_code, mouth_spots, patch_input
 from talkinghead.render.warp import WarpDecoder
 from talkinghead.runtime.weights import model_path
 
@@ -107,10 +109,17 @@ def test_networks_change_their_patches_and_nothing_else(
 ) -> None:
     made = make(FakeEngines()).draw(*talking, Z_POSE, Z_DYN)
     expected = decoder.draw(*talking).astype(int)
+    inside = np.zeros(expected.shape[:2], np.float32)
     for spot, times in zip(spots_of(decoder, *talking), (1, 2, 1), strict=True):
         expected[spot.window.slices] += round(times * 255 * LIGHTER + 1e-3)
-    off = made - np.clip(expected, 0, 255)
-    assert np.abs(off).max() <= 1  # halves are rounded
+        inside[spot.window.slices] = spot.covers()[0]
+    off = made - np.clip(expected, 0, 255)  # of the two eyes and the mouth, which overlap nowhere, the mouth comes last
+    assert np.abs(off[cv2.dilate(inside, np.ones((9, 9))) == 0]).max() <= 1  # halves are rounded
+    mouth, edge = np.zeros_like(inside), spots_of(decoder, *talking)[2]
+    mouth[edge.window.slices] = edge.covers()[0]
+    deep = cv2.erode(mouth, np.ones((9, 9))) == 1
+    assert deep.sum() > 20
+    assert np.abs(off[deep] + round(255 * LIGHTER * KEPT)).max() <= 1
     assert (made != decoder.draw(*talking)).any()
 
 
@@ -257,3 +266,24 @@ def test_the_shipped_int8_networks_are_those_of_the_weights(part: str, pair: tup
         assert np.abs(change).max() > 0.01
         errors.append(((painter.run(patch=patch, code=code, **features)["change"] - change) ** 2).mean())
     assert -10 * np.log10(np.mean(errors)) > 40
+
+
+@needs_networks
+@pytest.mark.parametrize("soft_px", [0.0, 1.5])
+def test_drawn_looks_have_about_the_photos_detail(pair: tuple[Avatar, Avatar], soft_px: float) -> None:
+    photo = pair[0].portrait.face
+    avatar = Avatar.open(cv2.GaussianBlur(photo, (0, 0), soft_px) if soft_px else photo)
+    face, decoder, nowhere = avatar.portrait, avatar._decoder, np.zeros(6)
+    assert decoder is not None
+
+    def energies(frame: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
+        spots = spots_of(decoder._warp, *avatar._latent.draw(face.code, nowhere, avatar._rest + z_dyn))
+        return np.array([energy(frame, spots[:2]), energy(frame, spots[2:])])
+
+    still = energies(face.face, face.z_dyn - avatar._rest) * (_EYE_DETAIL, _MOUTH_DETAIL)
+    matched, off = decoder.detail, []
+    for decoder.detail in (Detail(), matched):
+        drawn = [energies(avatar.draw(nowhere, z_dyn), z_dyn) / LOOKS for z_dyn in looks(48)]
+        off.append(np.log(np.sum(drawn, 0) / still))
+    assert (np.abs(off[1]) < np.maximum(np.abs(off[0]), 0.05) + 1e-3).all()
+    assert matched != Detail()

@@ -12,13 +12,16 @@ from talkinghead.render.patch import Window
 from talkinghead.render.refine import (
     CHANNELS,
     EYE_PX,
+    KEPT,
     MOUTH_PX,
     Refiner,
     Spot,
     code_mirror,
     eye_spots,
+    interior_kept,
     motion_code,
     mouth_spots,
+    mouth_width,
     patch_input,
 )
 from talkinghead.render.warp import Driven, WarpDecoder
@@ -209,6 +212,22 @@ def test_the_codes_mirror_is_that_of_the_shape_and_its_own_inverse() -> None:
     expected = shape[mirror_map(latent.mean)] * [-1, 1, 1]
     assert np.abs(other - expected).mean() < 0.01 * np.abs(expected).mean()
     assert np.abs(other - shape).mean() > 0.1 * np.abs(shape).mean()
+
+
+def test_speech_leaves_the_interior_and_a_smile_does_not() -> None:
+    given, change = np.zeros((1, CHANNELS, 4, 6), np.float32), np.ones((1, 4, 6, 3), np.float32)
+    given[0, 3, :, :3] = 1
+    for width, left in ((0.9, 1 - KEPT), (1.05, 1 - KEPT), (1.125, 1 - KEPT / 2), (1.3, 1.0)):
+        made = interior_kept(change, given, width)
+        np.testing.assert_allclose(made[:, :, :3], left, atol=1e-6)
+        np.testing.assert_array_equal(made[:, :, 3:], 1)
+
+
+def test_the_mouths_width_is_that_of_its_corners_at_any_size_and_turn() -> None:
+    face = synthetic.canonical_face()
+    wide = np.linalg.norm(face[61] - face[291])
+    for pose in (POSE, HeadPose(POSE.rotation[[1, 2, 0]], POSE.translation_px, 2 * POSE.scale_px)):
+        assert mouth_width(pose.apply(face), pose) == pytest.approx(wide)
 
 
 class Recorder:

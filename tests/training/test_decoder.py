@@ -19,17 +19,9 @@ from talkinghead.nets.decoder import PARTS, PatchDecoder  # noqa: E402
 from talkinghead.render.refine import Refiner  # noqa: E402
 from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
-from talkinghead.training.decoder import (  # noqa: E402
-    Features,
-    Loss,
-    batches,
-    differences,
-    export,
-    load_weights,
-    save_weights,
-    watch,
-)
+from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, watch  # noqa: E402
 from talkinghead.training.decoder_bank import Bank, Batch  # noqa: E402
+from talkinghead.training.halves import save_halves  # noqa: E402
 
 FACE = model_path("face", "mouth.safetensors").parent
 
@@ -161,7 +153,7 @@ def test_saved_loaded_and_exported_is_the_same_network(part: str, tmp_path: Path
     for name, parameter in net.named_parameters():  # what starts at nought
         if "out." in name or "film.2" in name or "second" in name:
             torch.nn.init.normal_(parameter, std=0.1)
-    save_weights(net, tmp_path / "decoder" / f"{part}.safetensors")
+    save_halves(net, tmp_path / "decoder" / f"{part}.safetensors")
     loaded = load_weights(part, tmp_path / "decoder" / f"{part}.safetensors")
     assert loaded.width == 8 and not loaded.training
     export(part, tmp_path / "decoder")

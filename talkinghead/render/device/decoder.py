@@ -19,7 +19,7 @@ from talkinghead.render.device.geometry import Geometry
 from talkinghead.render.device.mesh import DeviceMesh
 from talkinghead.render.device.mouth import DeviceMouth
 from talkinghead.render.device.prepare import prepared
-from talkinghead.render.device.refine import DeviceRefiners, PatchNetworks, softness
+from talkinghead.render.device.refine import DeviceRefiners, PatchNetworks, details, softness
 from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.texture import packed, unpacked
 from talkinghead.render.refine import eye_spots, mouth_spots, patch_input
@@ -56,10 +56,11 @@ class DeviceDecoder:
         """The number of one portrait more: ``face`` (512, 512, 3) uint8 RGB, its ``points`` (478, 3) px and their ``code``.
 
         EngineError where it does not fit."""
-        still = Decoder(face, points, code.pose, self._latent)
+        still = Decoder(face, points, code.pose, self._latent, None if self._networks is None else self._networks.engines)
+        still.match_detail(face, code, self._latent)
         warp, others, soft_px = still._warp, {}, still._soft_px
         if self._networks is not None:
-            rest, others = warp.driven(points, code.pose), softness(soft_px)
+            rest, others = warp.driven(points, code.pose), softness(soft_px) | details(still)
             for part, spots in (("mouth", mouth_spots(rest)), ("eye", eye_spots(rest))):
                 others.update(self._networks.features(part, patch_input(face, spots)))
         made = prepared(warp, code, self._latent, others)

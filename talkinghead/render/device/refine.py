@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from talkinghead.motion.latent import LatentModel
-from talkinghead.render.decoder import _EYES_SOFTER
+from talkinghead.render.decoder import _EYES_SOFTER, Decoder, DecoderEngines
+from talkinghead.render.detail import _DRAWN, _KERNEL, _REACH_PX
 from talkinghead.render.device.filters import cubic, filtered, gaussian
-from talkinghead.render.device.geometry import EYES, index
+from talkinghead.render.device.geometry import EYES, index, smoothstep
 from talkinghead.render.device.mouth import DeviceMouth
 from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.shapes import cover
 from talkinghead.render.device.texture import Patches, unpacked
-from talkinghead.render.layout import OUTER_LIPS
-from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EYE_PX, MOUTH_PX, code_mirror
+from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS
+from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EYE_PX, KEPT, MOUTH_PX, SMILE, code_mirror
 from talkinghead.runtime.torch import TorchEngine
 from talkinghead.runtime.weights import model_path
 
@@ -37,6 +38,11 @@ class PatchNetworks:
         """EngineError where the weights cannot be read."""
         names = [name for part in PARTS for name in (part, f"{part}_appearance")]
         self._engines = {name: TorchEngine(model_path("decoder", f"{name}.onnx"), device) for name in names}
+
+    @property
+    def engines(self) -> DecoderEngines:
+        """The same, as the decoder of the CPU takes them."""
+        return DecoderEngines(**self._engines)
 
     def features(self, part: str, photo: np.ndarray) -> Arrays:
         """V_app of the patches (k, 5, h, w) of one photo, by constants' names."""
@@ -61,13 +67,19 @@ def softness(soft_px: float) -> Arrays:
     return made
 
 
+def details(still: Decoder) -> Arrays:
+    """Constants of a portrait as the other decoder draws it: how much detail is added, and the mouth's width at rest."""
+    made = {"mouth_detail": still.detail.mouth, "eye_detail": still.detail.eyes, "mouth_rest_width": still.rest_width}
+    return {name: np.array((value,)) for name, value in made.items()}
+
+
 class DeviceRefiners:
     """Redraws eyes, then mouths."""
 
     def __init__(self, networks: PatchNetworks, latent: LatentModel, mouth: DeviceMouth, device: str) -> None:
         self._networks, self._mouth = networks, mouth
         self._mirror = torch.from_numpy(code_mirror(latent)).to(device)
-        self._lips = index(OUTER_LIPS, device)
+        self._lips, self._mouth_corners = index(OUTER_LIPS, device), index(MOUTH_CORNERS, device)
         self._lids = index((n for eye in EYES for n in eye.upper + eye.lower[-2:0:-1]), device)
         self._corners = index((n for eye in EYES for n in (eye.upper[0], eye.upper[-1])), device)
         self._iris = index((n for eye in EYES for n in eye.iris), device)
@@ -82,13 +94,21 @@ class DeviceRefiners:
         eyes_code = torch.stack((code, code @ self._mirror), 1)
         eyes_change = self._networks.change("eye", _mirrored(eyes_given), eyes_code, scene.rows)
         mouth_change = self._networks.change("mouth", mouth_given, code[:, None], scene.rows)
+        mouth_change = mouth_change * (1 - self._kept(scene) * mouth_given[:, :, 3:4])
         for part, spots, given, change in (
             ("eye", eyes, eyes_given, _mirrored(eyes_change)),
             ("mouth", mouth, mouth_given, mouth_change),
         ):
-            spots.add(scene.frames, change)
+            spots.add(scene.frames, _detailed(given[:, :, :3], change, scene.rows[f"{part}_detail"]))
             if soft:
                 _soften(scene, part, spots.patches, given[:, :, 3])
+
+    def _kept(self, scene: Scene) -> Tensor:
+        """`render.refine.interior_kept`: shares (n, 1, 1, 1, 1)."""
+        corners = scene.faces.points[:, self._mouth_corners]
+        wide = torch.linalg.vector_norm(corners[:, 0] - corners[:, 1], dim=-1, keepdim=True) / scene.faces.pose.scale.flatten(1)
+        share = KEPT * (1 - smoothstep(*SMILE, wide / scene.rows["mouth_rest_width"]))
+        return share[:, :, None, None, None]
 
     def _mouth_outlines(self, scene: Scene) -> tuple[Tensor, Tensor]:
         lips = scene.faces.points[:, self._lips, :2].unsqueeze(1)
@@ -139,6 +159,17 @@ class _Spots:
         width, height = self._size_px
         across, down = cubic(shift[..., 0], width, _MARGIN_PX), cubic(shift[..., 1], height, _MARGIN_PX)
         return filtered(wide, down[:, :, None], across[:, :, None])
+
+
+def _detailed(seen: Tensor, change: Tensor, gain: Tensor) -> Tensor:
+    """`render.detail.detailed` of patches (n, k, 3, h, w) by gains (n, 1)."""
+    made = seen + change
+    blurred = made
+    for axis in (-1, -2):
+        before, after = blurred.roll(1, axis), blurred.roll(-1, axis)  # what wraps round is at the border: nothing is drawn there
+        blurred = _KERNEL[0] * (before + after) + _KERNEL[1] * blurred
+    much = nn.functional.avg_pool2d(change.abs().amax(2), _REACH_PX, 1, _REACH_PX // 2)
+    return change + (made - blurred) * ((much / _DRAWN).clamp(max=1) * gain[..., None, None]).unsqueeze(2)
 
 
 def _soften(scene: Scene, part: str, patches: Patches, opening: Tensor) -> None:

@@ -116,9 +116,7 @@ def test_frames_are_those_of_the_other_decoder(pair: Pair, latents: Latents, num
     assert psnr_db(got, expected) >= LEAST_DB
 
 
-@pytest.mark.parametrize(
-    "z_pose", [(0.1, 0.5, 0.1, 0, 0, 0), (0, 0.1, 0, 0.05, 0, 0.5), (0, 0, 0, 1.5, 0.2, 0)], ids=str
-)
+@pytest.mark.parametrize("z_pose", [(0.1, 0.5, 0.1, 0, 0, 0), (0, 0.1, 0, 0.05, 0, 0.5), (0, 0, 0, 1.5, 0.2, 0)], ids=str)
 def test_wide_turns_and_faces_near_and_half_outside(pair: Pair, latents: Latents, z_pose: tuple[float, ...]) -> None:
     pose, z_dyn = np.array(z_pose), 0.5 * latents(3)[1]
     expected, got = pair.cases[0].avatar.draw(pose, z_dyn), pair.drawn((0, pose, z_dyn))[0]

@@ -225,7 +225,7 @@ class MouthLayer:
         soft = cv2.GaussianBlur(opening, (0, 0), sigma)
         below = cv2.warpAffine(soft, np.array([[1, 0, 0], [0, 1, sigma * 0.7]], np.float32), soft.shape[::-1])
         depth = np.clip((below - 0.25) / 0.65, 0, 1)
-        shade = 0.36 + 0.64 * depth
+        shade = 0.6 + 0.4 * depth
         if self._photo is not None:
             shade = 0.75 + 0.25 * shade
         return shade[..., None].astype(np.float32)

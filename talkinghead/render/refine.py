@@ -32,6 +32,8 @@ KEPT = 0.85
 """Share of the mouth's interior that stays as the warp shows it, photographed or painted, in a mouth no wider than at rest."""
 SMILE = (1.05, 1.2)
 """Widths over that at rest, between which the network comes to draw the interior: the teeth of a smile."""
+RIM_PX = 5
+"""Side of the square by which the opening is made wider for that: the network's teeth reach its edge."""
 _TAPS_REACH_PX = 2
 _TURN_GAIN = 5.0
 _TURN = 3
@@ -114,7 +116,8 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
     in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
     """
     share = KEPT * (1.0 - float(smoothstep(*SMILE, np.array(width))))
-    return np.asarray(change * (1 - share * given[:, 3, ..., None]), np.float32)
+    inside = np.stack([cv2.dilate(cover, np.ones((RIM_PX, RIM_PX), np.uint8)) for cover in given[:, 3]])
+    return np.asarray(change * (1 - share * inside[..., None]), np.float32)
 
 
 def eye_spots(driven: Driven) -> list[Spot]:

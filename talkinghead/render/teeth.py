@@ -57,15 +57,15 @@ def _soft(value: np.ndarray, width: float) -> np.ndarray:
 
 def _cavity(x: np.ndarray, y: np.ndarray, flesh: np.ndarray) -> np.ndarray:
     """Dark and warm; the tongue lies in its lower part, lit at the tip."""
-    back = flesh * np.array((0.17, 0.11, 0.11), np.float32)
+    back = flesh * np.array((0.33, 0.22, 0.22), np.float32)
     side = np.clip(np.abs(x) / 26.0, 0, 1)[..., None]
     base = back * (1.25 - 0.7 * side)
     # The tongue's tip lies behind the lower teeth (y about -2) and its back fades into the dark.
     height = y + 13.0 - 3.0 * (x / 17.0) ** 2
     inside = _soft(20.0 - np.abs(x) - 0.25 * np.maximum(-y, 0), 7.0) * np.clip(height / 9.0, 0, 1) ** 1.5
     groove = 1.0 - 0.07 * np.exp(-((x / 1.5) ** 2)) * np.clip((6.0 - y) / 8.0, 0, 1)
-    light = (0.36 + 0.24 * np.clip(height / 11.0, 0, 1)) * groove * (1 - 0.35 * (x / 20.0) ** 2)
-    tongue = flesh * np.array((0.98, 0.76, 0.77), np.float32) * light[..., None]
+    light = (0.62 + 0.26 * np.clip(height / 11.0, 0, 1)) * groove * (1 - 0.35 * (x / 20.0) ** 2)
+    tongue = flesh * np.array((0.97, 0.82, 0.83), np.float32) * light[..., None]
     return (base + (tongue - base) * inside[..., None]).astype(np.float32)
 
 

@@ -215,12 +215,12 @@ def test_the_codes_mirror_is_that_of_the_shape_and_its_own_inverse() -> None:
 
 
 def test_speech_leaves_the_interior_and_a_smile_does_not() -> None:
-    given, change = np.zeros((1, CHANNELS, 4, 6), np.float32), np.ones((1, 4, 6, 3), np.float32)
+    given, change = np.zeros((1, CHANNELS, 4, 9), np.float32), np.ones((1, 4, 9, 3), np.float32)
     given[0, 3, :, :3] = 1
     for width, left in ((0.9, 1 - KEPT), (1.05, 1 - KEPT), (1.125, 1 - KEPT / 2), (1.3, 1.0)):
         made = interior_kept(change, given, width)
-        np.testing.assert_allclose(made[:, :, :3], left, atol=1e-6)
-        np.testing.assert_array_equal(made[:, :, 3:], 1)
+        np.testing.assert_allclose(made[:, :, :5], left, atol=1e-6)
+        np.testing.assert_array_equal(made[:, :, 5:], 1)
 
 
 def test_the_mouths_width_is_that_of_its_corners_at_any_size_and_turn() -> None:

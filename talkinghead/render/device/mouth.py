@@ -106,7 +106,7 @@ class DeviceMouth:
         """Light falls off from the lips inward: (n, 1, h, w)."""
         rows = scene.rows
         below = filtered(opening, rows["mouth_shade_down"][:, None], rows["mouth_shade_across"][:, None])
-        shade = 0.36 + 0.64 * ((below - 0.25) / 0.65).clamp(0, 1)
+        shade = 0.6 + 0.4 * ((below - 0.25) / 0.65).clamp(0, 1)
         return torch.where(rows["mouth_photo"][..., None, None] > 0, 0.75 + 0.25 * shade, shade)
 
     def _seam(self, scene: Scene, patches: Patches, middle: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.shapes import cover
 from talkinghead.render.device.texture import Patches, unpacked
 from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS
-from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EYE_PX, KEPT, MOUTH_PX, SMILE, code_mirror
+from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EYE_PX, KEPT, MOUTH_PX, RIM_PX, SMILE, code_mirror
 from talkinghead.runtime.torch import TorchEngine
 from talkinghead.runtime.weights import model_path
 
@@ -94,7 +94,8 @@ class DeviceRefiners:
         eyes_code = torch.stack((code, code @ self._mirror), 1)
         eyes_change = self._networks.change("eye", _mirrored(eyes_given), eyes_code, scene.rows)
         mouth_change = self._networks.change("mouth", mouth_given, code[:, None], scene.rows)
-        mouth_change = mouth_change * (1 - self._kept(scene) * mouth_given[:, :, 3:4])
+        inside = nn.functional.max_pool2d(mouth_given[:, :, 3], RIM_PX, 1, RIM_PX // 2).unsqueeze(2)
+        mouth_change = mouth_change * (1 - self._kept(scene) * inside)
         for part, spots, given, change in (
             ("eye", eyes, eyes_given, _mirrored(eyes_change)),
             ("mouth", mouth, mouth_given, mouth_change),

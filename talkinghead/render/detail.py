@@ -22,6 +22,7 @@ _LEAST, _MOST = -0.4, 1.0
 _KERNEL = np.array((0.25, 0.5, 0.25))
 _DRAWN, _REACH_PX = 0.02, 5
 """Change, 1 being white, from which on a place counts as drawn, and the side of the square over which it is averaged."""
+_REACH = (_REACH_PX, _REACH_PX)
 _BORDER_PX = 8
 
 
@@ -34,11 +35,14 @@ def detailed(seen: np.ndarray, change: np.ndarray, gain: float) -> np.ndarray:
     """The change (h, w, 3) to a patch (5, h, w), 1 being white, with its detail raised (or lowered) by ``gain``."""
     if gain == 0:
         return change
-    made = np.ascontiguousarray(change)
-    made = made + seen[:3].transpose(1, 2, 0)
-    drawn = cv2.blur(np.abs(change).max(axis=2), (_REACH_PX, _REACH_PX)) / _DRAWN
-    fine = made - cv2.sepFilter2D(made, -1, _KERNEL, _KERNEL)
-    return change + fine * (gain * np.minimum(drawn, 1))[..., None]
+    planes = np.ascontiguousarray(change.transpose(2, 0, 1))  # as networks give it: nothing is moved
+    much = cv2.blur(np.abs(planes).max(axis=0), _REACH)
+    share = cv2.min(cv2.multiply(much, gain / _DRAWN), gain) if gain > 0 else cv2.max(cv2.multiply(much, gain / _DRAWN), gain)
+    more = np.empty_like(planes)
+    for out, plane, before in zip(more, planes, seen, strict=False):
+        made = cv2.add(plane, before)
+        cv2.add(plane, cv2.multiply(cv2.subtract(made, cv2.sepFilter2D(made, -1, _KERNEL, _KERNEL)), share), dst=out)
+    return more.transpose(1, 2, 0)
 
 
 def energy(frame: np.ndarray, spots: Sequence[Spot]) -> float:

@@ -34,6 +34,7 @@ SMILE = (1.05, 1.2)
 """Widths over that at rest, between which the network comes to draw the interior: the teeth of a smile."""
 RIM_PX = 5
 """Side of the square by which the opening is made wider for that: the network's teeth reach its edge."""
+_RIM = np.ones((RIM_PX, RIM_PX), np.uint8)
 _TAPS_REACH_PX = 2
 _TURN_GAIN = 5.0
 _TURN = 3
@@ -116,8 +117,10 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
     in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
     """
     share = KEPT * (1.0 - float(smoothstep(*SMILE, np.array(width))))
-    inside = np.stack([cv2.dilate(cover, np.ones((RIM_PX, RIM_PX), np.uint8)) for cover in given[:, 3]])
-    return np.asarray(change * (1 - share * inside[..., None]), np.float32)
+    if share == 0:
+        return change
+    left = np.stack([1 - share * cv2.dilate(each, _RIM) for each in given[:, 3]])
+    return np.asarray(change.transpose(0, 3, 1, 2) * left[:, None], np.float32).transpose(0, 2, 3, 1)
 
 
 def eye_spots(driven: Driven) -> list[Spot]:

@@ -95,7 +95,7 @@ def test_the_encoder_gives_way_with_the_session() -> None:
             encoder = peer._senders["video"].encoder
             assert isinstance(encoder, H264Encoder) and encoder.target_bitrate == 800_000 and not encoder.light
             avatar.level, avatar.size_px = 3, 256
-            await until(lambda: encoder.light and encoder._made == (256, 256, True))
+            await until(lambda: encoder.light and encoder._made == (256, 256, "yuv420p", True))
             await asyncio.gather(peer.close(), here.pc.close())
 
     run(burden())

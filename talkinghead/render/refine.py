@@ -113,8 +113,8 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
     """A mouth's change (n, h, w, 3) with most of the interior left alone, for patches (n, CHANNELS, h, w) whose mouths are so
     many times as wide as at rest.
 
-    Open mouths of photos mostly smile: from them, it seems, the network has learned to fill an opening with teeth, and where a jaw drops
-    in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
+    Open mouths of photos mostly smile: from them, it seems, the network has learned to fill an opening with teeth, and where a
+    jaw drops in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
     """
     share = KEPT * (1.0 - float(smoothstep(*SMILE, np.array(width))))
     if share == 0:

@@ -59,7 +59,7 @@ class Watermarker:
         self._pattern = tile_pattern() if pattern is None else pattern
         self._shape: tuple[int, ...] = ()
         self._lighter = self._darker = np.zeros(0, np.uint8)
-        self._luma_change: list[np.ndarray] | None = None
+        self._luma = [np.zeros(0, np.uint8)] * 2
 
     def mark(self, image: np.ndarray) -> np.ndarray:
         """The picture (h, w, 3) uint8 RGB with the mark, in new memory. Of a cut-out, (h, w, 4), what is seen of it is marked."""
@@ -76,10 +76,8 @@ class Watermarker:
         that of a picture (h, w, 3) that was marked before."""
         if self._shape[:2] != (planes.shape[0] // 3 * 2, planes.shape[1]):
             raise ValueError(f"planes of shape {planes.shape}, but the mark is for pictures of {self._shape}")
-        if self._luma_change is None:
-            self._luma_change = [cv2.convertScaleAbs(each[..., 0], alpha=_LUMA_SPAN) for each in (self._lighter, self._darker)]
         marked, height = planes.copy(), self._shape[0]
-        lighter, darker = self._luma_change
+        lighter, darker = self._luma
         cv2.subtract(cv2.add(planes[:height], lighter), darker, dst=marked[:height])
         return marked
 
@@ -87,7 +85,8 @@ class Watermarker:
         change = np.round(_tiled(self._pattern, image.shape) * _strength(image)).astype(np.int16)
         lighter, darker = (np.clip(sign * change, 0, 255).astype(np.uint8) for sign in (1, -1))
         self._lighter, self._darker = cv2.merge([lighter] * 3), cv2.merge([darker] * 3)
-        self._shape, self._luma_change = image.shape, None
+        self._luma = [cv2.convertScaleAbs(each, alpha=_LUMA_SPAN) for each in (lighter, darker)]
+        self._shape = image.shape
 
 
 def tile_pattern(name: bytes = _NAME) -> np.ndarray:

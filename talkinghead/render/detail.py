@@ -22,7 +22,6 @@ _LEAST, _MOST = -0.4, 1.0
 _KERNEL = np.array((0.25, 0.5, 0.25))
 _DRAWN, _REACH_PX = 0.02, 5
 """Change, 1 being white, from which on a place counts as drawn, and the side of the square over which it is averaged."""
-_REACH = (_REACH_PX, _REACH_PX)
 _BORDER_PX = 8
 
 
@@ -36,8 +35,8 @@ def detailed(seen: np.ndarray, change: np.ndarray, gain: float) -> np.ndarray:
     if gain == 0:
         return change
     planes = np.ascontiguousarray(change.transpose(2, 0, 1))  # as networks give it: nothing is moved
-    much = cv2.blur(np.abs(planes).max(axis=0), _REACH)
-    share = cv2.min(cv2.multiply(much, gain / _DRAWN), gain) if gain > 0 else cv2.max(cv2.multiply(much, gain / _DRAWN), gain)
+    much = cv2.blur(np.abs(planes).max(axis=0), (_REACH_PX, _REACH_PX))
+    share = np.float32(gain) * np.minimum(much / np.float32(_DRAWN), 1)
     more = np.empty_like(planes)
     for out, plane, before in zip(more, planes, seen, strict=False):
         made = cv2.add(plane, before)

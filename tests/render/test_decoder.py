@@ -109,15 +109,12 @@ def test_networks_change_their_patches_and_nothing_else(
 ) -> None:
     made = make(FakeEngines()).draw(*talking, Z_POSE, Z_DYN)
     expected = decoder.draw(*talking).astype(int)
-    inside = np.zeros(expected.shape[:2], np.float32)
     for spot, times in zip(spots_of(decoder, *talking), (1, 2, 1), strict=True):
         expected[spot.window.slices] += round(times * 255 * LIGHTER + 1e-3)
-        inside[spot.window.slices] = spot.covers()[0]
-    off = made - np.clip(expected, 0, 255)  # of the two eyes and the mouth, which overlap nowhere, the mouth comes last
-    assert np.abs(off[cv2.dilate(inside, np.ones((9, 9))) == 0]).max() <= 1  # halves are rounded
-    mouth, edge = np.zeros_like(inside), spots_of(decoder, *talking)[2]
-    mouth[edge.window.slices] = edge.covers()[0]
-    deep = cv2.erode(mouth, np.ones((9, 9))) == 1
+    off, opening = made - np.clip(expected, 0, 255), np.zeros(expected.shape[:2], np.float32)
+    opening[spot.window.slices] = spot.covers()[0]  # the last spot is the mouth
+    assert np.abs(off[cv2.dilate(opening, np.ones((9, 9))) == 0]).max() <= 1  # halves are rounded
+    deep = cv2.erode(opening, np.ones((9, 9))) == 1
     assert deep.sum() > 20
     assert np.abs(off[deep] + round(255 * LIGHTER * KEPT)).max() <= 1
     assert (made != decoder.draw(*talking)).any()

@@ -60,35 +60,31 @@ def frame(portrait: Any, number: int, form: str = "rgb") -> int:
     return int(image.flat[0])
 
 
-def test_who_waits_is_drawn_in_one_batch() -> None:
-    decoder: Any = FakeDecoder()
+def drawn_while_held(decoder: Any, forms: tuple[str, ...]) -> SharedDecoder:
+    """Six portraits: the first is held while it is drawn, and the others, who ask for these forms, wait for it."""
     shared = SharedDecoder(decoder)
     portraits = [shared.seat(NOTHING, NOTHING, slot) for slot in range(6)]  # type: ignore[arg-type]
     decoder.free.clear()
     with ThreadPoolExecutor(6) as pool:
         first = pool.submit(frame, portraits[0], 0)
         assert decoder.begun.wait(10)
-        others = [pool.submit(frame, portrait, k) for k, portrait in enumerate(portraits) if k]
+        others = [pool.submit(frame, portrait, k, forms[k % len(forms)]) for k, portrait in enumerate(portraits) if k]
         while len(shared._waiting) < 5:
             threading.Event().wait(0.001)
         decoder.free.set()
         assert [f.result(10) for f in (first, *others)] == [11 * k for k in range(6)]
+    return shared
+
+
+def test_who_waits_is_drawn_in_one_batch() -> None:
+    decoder = FakeDecoder()
+    shared = drawn_while_held(decoder, ("rgb",))
     assert decoder.rows == [1, 5] and shared.batches == 2
 
 
 def test_who_wants_planes_is_drawn_apart_from_who_wants_colours() -> None:
-    decoder: Any = FakeDecoder()
-    shared = SharedDecoder(decoder)
-    portraits = [shared.seat(NOTHING, NOTHING, slot) for slot in range(6)]  # type: ignore[arg-type]
-    decoder.free.clear()
-    with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(frame, portraits[0], 0)
-        assert decoder.begun.wait(10)
-        others = [pool.submit(frame, portrait, k, ("nv12", "rgb")[k % 2]) for k, portrait in enumerate(portraits) if k]
-        while len(shared._waiting) < 5:
-            threading.Event().wait(0.001)
-        decoder.free.set()
-        assert [f.result(10) for f in (first, *others)] == [11 * k for k in range(6)]
+    decoder = FakeDecoder()
+    drawn_while_held(decoder, ("nv12", "rgb"))
     assert decoder.rows[0] == 1 and sorted(decoder.rows[1:]) == [2, 3]
 
 

@@ -82,7 +82,8 @@ class Decoder:
         self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte), code_mirror(latent)
         rest = self._warp.driven(points, pose)
         self._soft_px, self._tone = softness_px(face, points), one_tone(face, points)
-        self._mouth = self._eyes = None
+        self._mouth: Refiner | None = None
+        self._eyes: Refiner | None = None
         if engines is not None:
             self._mouth = Refiner(engines.mouth_appearance, engines.mouth, patch_input(face, mouth_spots(rest)))
             self._eyes = Refiner(engines.eye_appearance, engines.eye, patch_input(face, eye_spots(rest)))

@@ -169,8 +169,9 @@ class Refiner:
 
     def __init__(self, appearance: Engine, network: Engine, photo: np.ndarray) -> None:
         self._network = network
-        self._features = {name: network.to_device(array) for name, array in appearance.run(photo=photo).items()}
+        self.features = {name: network.to_device(array) for name, array in appearance.run(photo=photo).items()}
+        """V_app of the photo, where the network runs."""
 
     def change(self, patch: np.ndarray, code: np.ndarray) -> np.ndarray:
         """What is to be added to each patch: (n, h, w, 3) float32."""
-        return self._network.run(patch=patch, code=code, **self._features)["change"].transpose(0, 2, 3, 1)
+        return self._network.run(patch=patch, code=code, **self.features)["change"].transpose(0, 2, 3, 1)

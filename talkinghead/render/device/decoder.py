@@ -19,10 +19,9 @@ from talkinghead.render.device.geometry import Geometry
 from talkinghead.render.device.mesh import DeviceMesh
 from talkinghead.render.device.mouth import DeviceMouth
 from talkinghead.render.device.prepare import prepared
-from talkinghead.render.device.refine import DeviceRefiners, PatchNetworks, details, softness
+from talkinghead.render.device.refine import DeviceRefiners, PatchNetworks, details, features, softness
 from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.texture import packed, unpacked
-from talkinghead.render.refine import eye_spots, mouth_spots, patch_input
 from talkinghead.render.resample import FINE
 from talkinghead.runtime.torch import Graph
 
@@ -58,12 +57,9 @@ class DeviceDecoder:
         EngineError where it does not fit."""
         still = Decoder(face, points, code.pose, self._latent, None if self._networks is None else self._networks.engines)
         still.match_detail(face, code, self._latent)
-        warp, others, soft_px = still._warp, {}, still._soft_px
-        if self._networks is not None:
-            rest, others = warp.driven(points, code.pose), softness(soft_px) | details(still)
-            for part, spots in (("mouth", mouth_spots(rest)), ("eye", eye_spots(rest))):
-                others.update(self._networks.features(part, patch_input(face, spots)))
-        made = prepared(warp, code, self._latent, others)
+        soft_px = still._soft_px
+        others = {} if self._networks is None else softness(soft_px) | details(still) | features(still)
+        made = prepared(still._warp, code, self._latent, others)
         with self._lock:
             slot = self._bank.add(made)
             if soft_px > 0:

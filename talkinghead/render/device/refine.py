@@ -44,11 +44,6 @@ class PatchNetworks:
         """The same, as the decoder of the CPU takes them."""
         return DecoderEngines(**self._engines)
 
-    def features(self, part: str, photo: np.ndarray) -> Arrays:
-        """V_app of the patches (k, 5, h, w) of one photo, by constants' names."""
-        made = self._engines[f"{part}_appearance"].run(photo=photo)
-        return {f"{part}_{name}": made[name] for name in _PYRAMID}
-
     def change(self, part: str, patch: Tensor, code: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
         """What is to be added (n, k, 3, h, w), 1 being white, to patches (n, k, 5, h, w) under codes (n, k, c)."""
         given = [values.flatten(0, 1) for values in (patch, code, *(rows[f"{part}_{name}"] for name in _PYRAMID))]
@@ -71,6 +66,15 @@ def details(still: Decoder) -> Arrays:
     """Constants of a portrait as the other decoder draws it: how much detail is added, and the mouth's width at rest."""
     made = {"mouth_detail": still.detail.mouth, "eye_detail": still.detail.eyes, "mouth_rest_width": still.rest_width}
     return {name: np.array((value,)) for name, value in made.items()}
+
+
+def features(still: Decoder) -> Arrays:
+    """V_app of a portrait that the other decoder draws with the same networks, by constants' names."""
+    made: Arrays = {}
+    for part, refiner in (("mouth", still._mouth), ("eye", still._eyes)):
+        assert refiner is not None
+        made.update({f"{part}_{name}": refiner.features[name].numpy() for name in _PYRAMID})
+    return made
 
 
 class DeviceRefiners:

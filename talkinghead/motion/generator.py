@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ
+from talkinghead.motion.brows import Brows, raised_brows
 from talkinghead.motion.controls import EMOTIONS, Controls
 from talkinghead.motion.denoiser import FLAGS, HOP_FRAMES, STATE, Denoiser, MotionScales, frame_conditions, hop_conditions
 from talkinghead.motion.eyes import EYE_LIMIT_DEG, Blinks, Gaze, looks_of
@@ -82,7 +83,8 @@ class MotionGenerator:
         self.controls, self.eager, self.other = controls or Controls(), eager, 0.0
         self._denoiser, self._scales, self._mix = Denoiser(engine, scales), scales, LipMix(scales, latent)
         codes = style.codes(latent)
-        self._moves = np.stack([codes[k] for k in ("blink", "gaze_right", "gaze_up", *EMOTIONS)]).astype(np.float64)
+        moves = [codes[k] for k in ("blink", "gaze_right", "gaze_up", *EMOTIONS)]
+        self._moves = np.stack([*moves, raised_brows(latent)]).astype(np.float64)
         self._moves[0] *= _BLINK_DEPTH * (1.0 if face is None else _lid_gap(face) / _lid_gap(latent.mean))
         looks = looks_of(latent)
         self._moves[1:3] = np.linalg.solve(self._moves[1:3] @ looks, self._moves[1:3])  # a degree is a degree
@@ -90,19 +92,20 @@ class MotionGenerator:
         """Takes from z_dyn (as a row) what turns the eyes, by the codes that turn them."""
         self._lid_gap = gap_rows(latent, LID_PAIRS).mean(0).astype(np.float64)
         self._blinks, self._gaze = Blinks(style.blink_curve, style.blinks_per_min), Gaze()
-        self._listening = Listening()
+        self._listening, self._brows = Listening(), Brows()
         self._ramp, self._mood = Ramp(_CONTROL_RAMP_S), Ramp(2 * _CONTROL_RAMP_S)
         self._state, self._steadied = Ramp(_STATE_S), Ramp(_HEAD_SMOOTHING_S)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
         """Begin anew: as before the first sound, with the controls as they are now, and another performance for another seed."""
-        blinks, gaze, own, listening = np.random.SeedSequence(seed).spawn(4)
+        blinks, gaze, own, listening, brows = np.random.SeedSequence(seed).spawn(5)
         self._denoiser.reset()
         self._mix.reset()
         self._blinks.reset(blinks)
         self._gaze.reset(gaze)
         self._listening.reset(listening)
+        self._brows.reset(brows)
         self._rng = np.random.default_rng(own)
         for ramp in (self._ramp, self._mood, self._state):
             ramp.reset()
@@ -160,8 +163,9 @@ class MotionGenerator:
         self._begun = None if whole else hop
         done = []
         told = zip(states.astype(np.float64), speech.features, speech.gate.tolist(), hop.asked[given:], strict=True)
-        for state, heard, gate, ask in told:
-            self._last = self._settled(*self._finished(state, heard, gate, ask))
+        for (state, heard, gate, ask), loud in zip(told, speech.loud.tolist(), strict=True):
+            raised = self._brows.step(gate, loud)
+            self._last = self._settled(*self._finished(state, heard, gate, ask, raised))
             done.append(self._last)
         return Latents(np.stack([d[0] for d in done]).astype(np.float32), np.stack([d[1] for d in done]).astype(np.float32))
 
@@ -197,7 +201,9 @@ class MotionGenerator:
             _bounded((1 - HEAD_SHARE) * up + look_up + _STEADY * float(turned_deg[0]), EYE_LIMIT_DEG[1]),
         )
 
-    def _finished(self, state: np.ndarray, features: np.ndarray, gate: float, ask: _Ask) -> tuple[np.ndarray, np.ndarray]:
+    def _finished(
+        self, state: np.ndarray, features: np.ndarray, gate: float, ask: _Ask, raised_fh: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A frame from the network's state: controls, breath, eyes and emotions put on, lips held still in silence."""
         right, up, log_distance, pose_scale = ask.ramped
         pose = HEAD_LIMIT * np.tanh(state[:POSE_SIZE] * (1 - self._calm()) / HEAD_LIMIT)
@@ -212,7 +218,7 @@ class MotionGenerator:
         rest = self._mix(state[POSE_SIZE:], features, gate) @ self._unlooking
         # Lids that blink obey the blink alone: what else moves them gives way as they shut.
         rest = rest - ask.lids * (self._lid_gap @ rest) / (self._lid_gap @ self._moves[0]) * self._moves[0]
-        amounts = np.array([ask.lids, *eyes, *ask.mood])
+        amounts = np.array([ask.lids, *eyes, *ask.mood, raised_fh])
         return pose, np.clip(rest, -_LIMIT, _LIMIT) + amounts @ self._moves
 
     def _settled(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

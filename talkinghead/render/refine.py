@@ -109,6 +109,11 @@ def mouth_width(points: np.ndarray, pose: HeadPose) -> float:
     return float(np.linalg.norm(left - right)) / pose.scale_px
 
 
+def share_kept(width: np.ndarray) -> np.ndarray:
+    """Share of the interior that stays as the warp shows it, of mouths so many times as wide as at rest."""
+    return KEPT * (1.0 - smoothstep(*SMILE, width))
+
+
 def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.ndarray:
     """A mouth's change (n, h, w, 3) with most of the interior left alone, for patches (n, CHANNELS, h, w) whose mouths are so
     many times as wide as at rest.
@@ -116,7 +121,7 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
     Open mouths of photos mostly smile: from them, it seems, the network has learned to fill an opening with teeth, and where a
     jaw drops in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
     """
-    share = KEPT * (1.0 - float(smoothstep(*SMILE, np.array(width))))
+    share = float(share_kept(np.array(width)))
     if share == 0:
         return change
     left = np.stack([1 - share * cv2.dilate(each, _RIM) for each in given[:, 3]])

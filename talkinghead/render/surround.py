@@ -11,8 +11,9 @@ from talkinghead.render.layout import OVAL, SKIN_POINTS
 _GRID_PX = 30
 _RINGS = (1.07, 1.18)
 _GRID_FROM = 1.27
-_SKULL_DEPTH = 0.42  # face heights: where the outline of hair and skull lies behind the face centre
-_NECK_DEPTH = 0.22
+_SKULL_DEPTH, _NECK_DEPTH = 0.5, 0.4
+"""Where the outline of hair and skull, and the neck, lie behind the face centre, face heights: by what the warp missed in clips
+of `train`."""
 _RECESS = 0.2  # of the distance to the outline: how soon it recedes so far
 _INSET = 0.03  # face heights
 _STEEPEST = 1.5  # depth over width

@@ -23,6 +23,7 @@ from talkinghead.motion.latent import LatentModel
 from talkinghead.nets.decoder import PARTS, PatchDecoder
 from talkinghead.nets.face import PatchRefiner
 from talkinghead.nets.load import filled_decoder, load_net, read_weights
+from talkinghead.render.refine import RIM_PX
 from talkinghead.training.decoder_bank import Bank, Batch
 from talkinghead.training.export import export_shipped
 from talkinghead.training.halves import save_halves
@@ -40,6 +41,13 @@ _CALIBRATION = 128
 def differences(x: Tensor) -> list[Tensor]:
     """Finite differences across and down of (n, c, h, w)."""
     return [x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]]
+
+
+def redrawn(net: nn.Module, batch: Batch) -> Tensor:
+    """What a part's networks make of a batch (n, 3, h, w); of a mouth's interior as much is kept as `interior_kept` keeps."""
+    inside = F.max_pool2d(batch.patch[:, 3:4], RIM_PX, 1, RIM_PX // 2)
+    changed: Tensor = batch.drawn + net(batch.photo, batch.patch, batch.code) * (1 - batch.kept * inside)
+    return changed
 
 
 class Features(nn.Module):
@@ -87,7 +95,7 @@ class Loss:
     def __call__(self, net: nn.Module, batch: Batch) -> Tensor:
         """Loss of a batch."""
         batch = batch.to(device())
-        made = (batch.drawn + net(batch.photo, batch.patch, batch.code)).float()
+        made = redrawn(net, batch).float()
         weight = (1 + _INSIDE * batch.patch[:, 3:4] + _FLESH * batch.patch[:, 4:5]) * batch.weight
         off = ((made - batch.true).abs() * weight).mean()
         edges = torch.stack(
@@ -121,7 +129,7 @@ def watch(bank: Bank) -> Callable[[nn.Module], str]:
             return "nobody held out"
         with torch.no_grad():
             at = batch.to(device())
-            made = (at.drawn + net(at.photo, at.patch, at.code)).clamp(0, 1).float().cpu()
+            made = redrawn(net, at).clamp(0, 1).float().cpu()
         inside = (batch.patch[:, 3:4] + batch.patch[:, 4:5]).clamp(0, 1)
         words = []
         for kind in sorted(set(batch.kinds)):

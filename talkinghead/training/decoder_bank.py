@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from talkinghead.motion.latent import LatentModel
-from talkinghead.render.refine import code_mirror
+from talkinghead.render.refine import code_mirror, share_kept
 
 SHARES = {
-    "mouth": {"hq": 0.42, "teeth": 0.16, "returned": 0.16, "london": 0.16, "grid_s1": 0.06, "avatar": 0.04},
+    "mouth": {"hq": 0.36, "teeth": 0.15, "returned": 0.25, "london": 0.16, "grid_s1": 0.05, "avatar": 0.03},
     "eye": {"hq": 0.56, "returned": 0.20, "london": 0.16, "grid_s1": 0.08},
 }
 """Share of a batch by kind of pair. Teeth are stills whose eyes did not move; avatars' eyes shine as no eye does."""
@@ -28,21 +28,23 @@ _STORED = ("drawn", "true", "cover", "photo", "photo_cover")
 
 @dataclass(frozen=True)
 class Batch:
-    """photo, patch (n, 5, h, w); drawn, true (n, 3, h, w), 0..1; code (n, c); weight (n, 1, 1, 1); sharp (n,) bool; kinds of
-    pair."""
+    """photo, patch (n, 5, h, w); drawn, true (n, 3, h, w), 0..1; code (n, c); weight (n, 1, 1, 1); kept (n, 1, 1, 1), the share
+    of the opening that stays as it is drawn; sharp (n,) bool; kinds of pair."""
 
     photo: Tensor
     patch: Tensor
     true: Tensor
     code: Tensor
     weight: Tensor
+    kept: Tensor
     sharp: Tensor
     kinds: tuple[str, ...]
 
     def to(self, where: torch.device) -> Batch:
         """The same on a device."""
         pictures = self.photo.to(where), self.patch.to(where), self.true.to(where)
-        return Batch(*pictures, self.code.to(where), self.weight.to(where), self.sharp.to(where), self.kinds)
+        numbers = self.code.to(where), self.weight.to(where), self.kept.to(where), self.sharp.to(where)
+        return Batch(*pictures, *numbers, self.kinds)
 
     @property
     def drawn(self) -> Tensor:
@@ -62,6 +64,7 @@ class _Pairs:
     photo: np.ndarray
     photo_cover: np.ndarray
     code: np.ndarray
+    kept: np.ndarray
     portrait: np.ndarray
 
 
@@ -94,10 +97,11 @@ class Bank:
     def _pairs(self, data: dict[str, np.ndarray], part: str, kind: str) -> list[_Pairs]:
         drawn, true, cover, photo, photo_cover = (data[f"{part}_{name}"] for name in _STORED)
         code, portrait, made = data["code"].astype(np.float32), data["portrait"], []
+        kept = np.asarray(share_kept(data["width"]), np.float32) if part == "mouth" else np.zeros(len(code), np.float32)
         for side in range(drawn.shape[1]):
             seen = code @ self._mirror if side else code
             pictures = (drawn[:, side], true[:, side], cover[:, side], photo[:, side], photo_cover[:, side])
-            made.append(_Pairs(kind, *pictures, seen, portrait))
+            made.append(_Pairs(kind, *pictures, seen, kept, portrait))
         return made
 
     def told(self) -> str:
@@ -143,7 +147,7 @@ class Bank:
         pictures = [cv2.LUT(np.ascontiguousarray(p), table[:, None]) for p in pictures]
         if grey:
             pictures = [np.repeat(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)[..., None], 3, 2) for p in pictures]
-        return _Row(row.kind, tuple(pictures), tuple(covers), code)
+        return _Row(row.kind, tuple(pictures), tuple(covers), code, row.kept)
 
 
 @dataclass(frozen=True)
@@ -154,12 +158,13 @@ class _Row:
     pictures: tuple[np.ndarray, ...]
     covers: tuple[np.ndarray, ...]
     code: np.ndarray
+    kept: float
 
 
 def _row(source: _Pairs, at: int) -> _Row:
     who = source.portrait[at]
     pictures = (source.photo[who], source.drawn[at], source.true[at])
-    return _Row(source.kind, pictures, (source.photo_cover[who], source.cover[at]), source.code[at])
+    return _Row(source.kind, pictures, (source.photo_cover[who], source.cover[at]), source.code[at], float(source.kept[at]))
 
 
 def _shifted(picture: np.ndarray, down: int, aside: int) -> np.ndarray:
@@ -181,6 +186,7 @@ def _batch(rows: list[_Row]) -> Batch:
         pictures[2],
         torch.from_numpy(np.stack([r.code for r in rows])).float(),
         torch.where(soft, _SOFT_WEIGHT, 1.0)[:, None, None, None],
+        torch.tensor([r.kept for r in rows])[:, None, None, None],
         ~soft,
         tuple(r.kind for r in rows),
     )

@@ -14,23 +14,25 @@ from talkinghead.motion.latent import FaceCode, LatentModel, latent_from_pose
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.portrait import frame_face
-from talkinghead.render.refine import Spot, eye_spots, motion_code, mouth_spots
+from talkinghead.render.refine import Spot, eye_spots, motion_code, mouth_spots, mouth_width
 from talkinghead.render.warp import Driven, WarpDecoder
 from talkinghead.training.motion_data import encode_frames
 
-ARRAYS = ("mouth_drawn", "mouth_cover", "mouth_true", "eye_drawn", "eye_cover", "eye_true", "code", "portrait")
+ARRAYS = ("mouth_drawn", "mouth_cover", "mouth_true", "eye_drawn", "eye_cover", "eye_true", "code", "width", "portrait")
 PHOTOS = ("mouth_photo", "mouth_photo_cover", "eye_photo", "eye_photo_cover")
 _JITTER_PX = 0.4
 
 
 @dataclass(frozen=True)
 class Posed:
-    """A portrait ready to be driven: crop (of its picture), code, resting z_dyn (D,), the warp and what it shows of the photo."""
+    """A portrait ready to be driven: crop (of its picture), code, resting z_dyn (D,), the warp, the mouth's width at rest (face
+    heights) and what the warp shows of the photo."""
 
     crop: Crop
     code: FaceCode
     rest: np.ndarray
     warp: WarpDecoder
+    width: float
     photo: dict[str, np.ndarray]
 
 
@@ -53,7 +55,7 @@ def posed_crop(
     photo = {}
     for part, spots in spots_of(driven).items():
         photo[f"{part}_photo"], photo[f"{part}_photo_cover"] = patches(shown, spots), covers(spots)
-    return Posed(crop, code, resting_dynamics(latent, code), warp, photo)
+    return Posed(crop, code, resting_dynamics(latent, code), warp, mouth_width(noisy, code.pose), photo)
 
 
 def smooth_error(latent: LatentModel, rng: np.random.Generator) -> np.ndarray:
@@ -91,7 +93,8 @@ def pair(latent: LatentModel, at: Posed, true: np.ndarray, points: np.ndarray) -
     z_pose = latent_from_pose(at.code.pose, poses[0])
     driven = at.warp.driven(*latent.draw(at.code, z_pose, z_dyn[0]))
     frame = at.warp.paint(driven)
-    row: dict[str, np.ndarray] = {"code": motion_code(z_pose, z_dyn[0] - at.rest)}
+    width = mouth_width(driven.points, driven.pose) / max(at.width, 1e-6)
+    row: dict[str, np.ndarray] = {"code": motion_code(z_pose, z_dyn[0] - at.rest), "width": np.array(width, np.float32)}
     for part, spots in spots_of(driven).items():
         row[f"{part}_drawn"], row[f"{part}_cover"], row[f"{part}_true"] = (
             patches(frame, spots),

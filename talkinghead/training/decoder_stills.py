@@ -12,13 +12,16 @@ import numpy as np
 from talkinghead.constants import SIZE_PX
 from talkinghead.motion.latent import RIGID, FaceCode, LatentModel, similarity
 from talkinghead.portrait.crop import Crop
+from talkinghead.render.refine import SMILE
 from talkinghead.training.decoder_pairs import Shard, cropped, pair, posed, posed_crop
 from talkinghead.training.latent import opening
 from talkinghead.training.track import frames_of, load_track
 
-_RETURNS = 2
+_RETURNS = 4
 _LARGEST_RETURN = np.radians([6.0, 9.0, 5.0])
 _TEETH_GAP_FH = 0.03
+_SMILING = np.array(SMILE[1], np.float32)
+"""How wide a mouth counts whose interior is to be drawn, though in its own photo it is no wider than at rest."""
 _SMALLEST_FACE_PX = 150
 _LARGEST_TURN, _LARGEST_RETURNED_TURN = 0.5, 0.35
 _MOST_PADDING = 0.3
@@ -60,7 +63,7 @@ def teeth_shard(latent: LatentModel, image: np.ndarray, points: np.ndarray, name
         return shard
     at = posed(latent, image, points, np.random.default_rng(zlib.crc32(name.encode())), hidden=True)
     shard.portrait(at)
-    shard.add(pair(latent, at, at.crop.extract(image), cropped(at.crop, points)))
+    shard.add(pair(latent, at, at.crop.extract(image), cropped(at.crop, points)) | {"width": _SMILING})
     return shard
 
 

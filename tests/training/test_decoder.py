@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from decoder_shards import OFF, write_shard  # noqa: E402
 
 from talkinghead.motion.latent import LatentModel  # noqa: E402
 from talkinghead.nets.decoder import PARTS, PatchDecoder  # noqa: E402
-from talkinghead.render.refine import Refiner  # noqa: E402
+from talkinghead.render.refine import Refiner, interior_kept  # noqa: E402
 from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
-from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, watch  # noqa: E402
+from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, redrawn, watch  # noqa: E402
 from talkinghead.training.decoder_bank import Bank, Batch  # noqa: E402
 from talkinghead.training.halves import save_halves  # noqa: E402
 
@@ -71,10 +72,25 @@ def test_the_opening_counts_for_more_and_soft_pairs_for_less(banks: dict[str, Ba
         wrong.change[..., side] = 0
         totals.append(float(Loss("mouth", FACE, 100)(wrong, batch)))
     assert totals[0] > 2 * totals[1]
-    light = Batch(batch.photo, batch.patch, batch.true, batch.code, 0.5 * batch.weight, batch.sharp, batch.kinds)
+    light = replace(batch, weight=0.5 * batch.weight)
     wrong = Right(batch)
     wrong.change[:] = 0
     assert float(Loss("mouth", FACE, 100)(wrong, light)) < float(Loss("mouth", FACE, 100)(wrong, batch))
+
+
+def test_a_mouth_is_learned_as_it_will_be_drawn(tmp_path: Path) -> None:
+    latent = LatentModel.load(model_path("latent", "latent.npz"))
+    for number, width in enumerate((1.0, 1.12, 1.3)):
+        write_shard(tmp_path / "hq" / f"{number}.npz", "hq", 1.0 + number, latent.size_dyn, held=number > 0, width=width)
+        write_shard(tmp_path / "teeth" / f"{number}.npz", "teeth", 1.0 + number, latent.size_dyn, held=True, width=width)
+    batch = Bank(tmp_path, "mouth", latent).held(6)
+    assert batch is not None and len(set(batch.kept.flatten().tolist())) == 3
+    change = torch.rand(batch.true.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+    made = redrawn(Right(batch, change), batch) - batch.drawn
+    for k, (row, code) in enumerate(zip(made, batch.code, strict=True)):
+        width = (1.0, 1.12, 1.3)[round(float(code[-3])) - 1]
+        wanted = interior_kept(change[k : k + 1].permute(0, 2, 3, 1).numpy(), batch.patch[k : k + 1].numpy(), width)
+        np.testing.assert_allclose(row.permute(1, 2, 0).numpy(), wanted[0], atol=1e-6)
 
 
 def test_the_judge_comes_late_and_learns(banks: dict[str, Bank]) -> None:
@@ -125,11 +141,11 @@ def test_differences_see_edges_both_ways() -> None:
 
 
 class Right(torch.nn.Module):
-    """Knows the answer."""
+    """Knows the answer, or gives always this one."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, change: torch.Tensor | None = None) -> None:
         super().__init__()
-        self.change = batch.true - batch.drawn
+        self.change = batch.true - batch.drawn if change is None else change
 
     def forward(self, *_: torch.Tensor) -> torch.Tensor:
         return self.change

@@ -13,6 +13,7 @@ import synthetic_face as synthetic
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
 from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
+from talkinghead.render.refine import share_kept
 from talkinghead.runtime.weights import model_path
 from talkinghead.training import decoder_avatars
 from talkinghead.training.avatars import head_names, load_head
@@ -115,6 +116,7 @@ def test_an_open_mouth_is_a_pair_and_a_closed_or_averted_one_is_not(latent: Late
         assert {*data} == {*ARRAYS, *PHOTOS, "kind", "held"}
         assert data["kind"] == "teeth" and data["held"] and data["portrait"] == [0]
         assert data["code"].shape == (1, latent.size_dyn + 3) and data["code"].dtype == np.float32
+        assert share_kept(data["width"]) == 0  # teeth are drawn
         assert all(data[name].dtype == np.uint8 for name in (*ARRAYS[:6], *PHOTOS))
         assert green(data["mouth_true"]) > 300
         assert green(data["mouth_drawn"]) < 5 and green(data["mouth_photo"]) < 5

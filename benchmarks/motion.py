@@ -1,9 +1,9 @@
-"""Figures of the motion alone, straight from latents of the test split: no picture is drawn.
+"""Figures of the motion alone, straight from latents of real clips: no picture is drawn.
 
-    python benchmarks/motion.py --shared ../shared --cache CACHE [--json FILE] [--minutes 30] [--only SECTION ...]
+    python benchmarks/motion.py --shared ../shared --cache CACHE [--json FILE] [--minutes 30] [--only SECTION ...] [--split test]
 
 CACHE holds the tracked clips (`talkinghead train track`); needs ``pip install "talkinghead[train]"``. Sections: diversity,
-frechet (and velocities), seams, gaze, drift (so many simulated minutes), idle, robustness.
+frechet (and velocities), seams, gaze, brows, drift (so many simulated minutes), idle, robustness.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from talkinghead.training.motion_data import SOURCES, Clip, load_clips
 GAZES_DEG = tuple((right, up) for up in (12.0, 0.0, -12.0) for right in (-20.0, 0.0, 20.0))
 _GAZE_S, _GAZE_SKIP_S = 20, 1
 _PAUSE_S = (0.3, 2.5)
+_LONG_S = 2.5
 _IDLE_S, _ROBUST_S = 120, 60
 _ROOM_DBFS, _NOISE_DBFS = -60.0, -20.0
 
 
 class Bench:
-    """The audible test clips, and what the pipeline makes of them."""
+    """The audible clips of a split, and what the pipeline makes of them."""
 
-    def __init__(self, shared: Path, cache: Path, minutes: float) -> None:
+    def __init__(self, shared: Path, cache: Path, minutes: float, split: str) -> None:
         self.player, self.minutes = Player(), minutes
         self.latent = self.player.latent
-        self.clips = load_clips(shared, cache, self.latent, "test", SOURCES, audible=True)
+        self.clips = load_clips(shared, cache, self.latent, split, SOURCES, audible=True)
         if not self.clips:
-            raise SystemExit(f"no tracked test clips under {cache}: run `talkinghead train track` first")
+            raise SystemExit(f"no tracked {split} clips under {cache}: run `talkinghead train track` first")
         self._takes: dict[tuple[str, int], Take] = {}
 
     def made(self, clip: Clip, seed: int = 0) -> Take:
@@ -123,6 +124,18 @@ def gaze(bench: Bench) -> dict[str, dict[str, Figures]]:
     return out
 
 
+def brows(bench: Bench) -> dict[str, Figures]:
+    """How lively the brows of clips are that last long enough to tell."""
+    out = {}
+    for name, clips in bench.sets().items():
+        long = [c for c in clips if len(c.z_dyn) >= _LONG_S * FRAME_RATE_HZ]
+        for kind, of in (("generated", bench.made), ("real", bench.real)):
+            if long:
+                out[f"{name} ({len(long)}), {kind}"] = figures.mean_of([figures.brows(of(c), bench.latent) for c in long])
+    show("brows, means over clips", out)
+    return out
+
+
 def drift(bench: Bench) -> dict[str, Any]:
     """A long call: speech with pauses."""
     take = bench.player(strung([c.sound for c in bench.clips], 60 * bench.minutes, _PAUSE_S))
@@ -164,7 +177,7 @@ def robustness(bench: Bench) -> dict[str, Figures]:
 
 
 SECTIONS: dict[str, Callable[[Bench], Any]] = {
-    f.__name__: f for f in (diversity, frechet, seams, gaze, drift, idle, robustness)
+    f.__name__: f for f in (diversity, frechet, seams, gaze, brows, drift, idle, robustness)
 }  # fmt: skip
 
 
@@ -218,9 +231,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30.0, help="of the simulated call")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--split", choices=("test", "train"), default="test", help="train: what constants were read off")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    bench = Bench(args.shared, args.cache, args.minutes)
+    bench = Bench(args.shared, args.cache, args.minutes, args.split)
     counts = {name: len(clips) for name, clips in bench.sets().items()}
     print("clips: " + ", ".join(f"{name} {count}" for name, count in counts.items()), flush=True)
     run_sections(SECTIONS, args.only, bench, args.json, {"clips": counts})

@@ -11,9 +11,10 @@ from motion_play import Take
 from talkinghead.constants import FRAME_RATE_HZ
 from talkinghead.motion.denoiser import HOP_FRAMES
 from talkinghead.motion.eyes import looks_of
-from talkinghead.motion.latent import LatentModel
+from talkinghead.motion.latent import BROWS, LatentModel
 from talkinghead.motion.pose import facing_deg
 from talkinghead.training.latent import lid_gap
+from talkinghead.training.motion_data import smoothed
 from talkinghead.training.motion_report import openings
 
 Figures = dict[str, float]
@@ -22,6 +23,8 @@ SPEECH_GATE = 0.5
 _SPLITS = 10
 _SHUT = 0.5
 """A blink has begun when the lids' gap is below this share of its usual size."""
+_RAISED_FH, _BESIDE_S, _BROW_FRAMES = 0.005, 1.5, 2.5
+"""A raise of brows is so much above their lowest fifth within that time; tracked ones are smoothed by so much."""
 _POSE_NAMES = ("pitch deg", "yaw deg", "roll deg", "right %", "down %", "nearer %")
 _POSE_UNITS = np.array([*np.degrees(np.ones(3)), 100, 100, 100])
 
@@ -169,6 +172,28 @@ def blinks_per_min(latent: LatentModel, z_dyn: np.ndarray) -> float:
     gap = lid_gap(latent.mean + np.tensordot(z_dyn, latent.basis_dyn, 1))
     shut = gap < _SHUT * np.quantile(gap, 0.7)
     return float((np.diff(shut.astype(int)) == 1).sum() * 60 * FRAME_RATE_HZ / len(gap))
+
+
+def brows(take: Take, latent: LatentModel) -> Figures:
+    """Of the brows' height, % of a face height: standard deviation; raises a minute, and their median height and seconds."""
+    height = -latent.basis_dyn[:, list(BROWS), 1].mean(axis=1)
+    course = smoothed((take.z_dyn @ height)[:, None], _BROW_FRAMES)[:, 0]
+    reach = round(_BESIDE_S * FRAME_RATE_HZ)
+    up = course - [np.quantile(course[max(0, k - reach) : k + reach], 0.2) for k in range(len(course))]
+    raises = _stretches(up > _RAISED_FH / 2, up > _RAISED_FH)
+    tops, lengths = [float(up[a:b].max()) for a, b in raises], [(b - a) / FRAME_RATE_HZ for a, b in raises]
+    return {
+        "sd %": float(100 * course.std()),
+        "raises a minute": len(raises) * 60 * FRAME_RATE_HZ / len(course),
+        "height %": 100 * float(np.median(tops)) if tops else float("nan"),
+        "seconds": float(np.median(lengths)) if lengths else float("nan"),
+    }
+
+
+def _stretches(inside: np.ndarray, marked: np.ndarray) -> list[tuple[int, int]]:
+    """Begin and end of the stretches of ``inside`` (n,) that hold something ``marked`` (n,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], inside.astype(int), [0]))))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if marked[a:b].any()]
 
 
 def stillness(take: Take, latent: LatentModel) -> Figures:

@@ -1,8 +1,9 @@
 """Brows that underline what is said: raises that begin with some of a voice's accents.
 
 Of voices that it does not know the network hardly moves the brows, since it is never sure of them, and a face that speaks under
-still brows looks dead. Raises go with accents and rising pitch (Cave et al. 1996; Flecha-Garcia 2010); how many of them, how high
-and how long was read off the sharp clips of `train`: 23 a minute, 0.010 of a face height (middle half 0.007 to 0.017), 0.9 s.
+still brows looks dead. Raises go with accents and rising pitch (Cave et al. 1996; Flecha-Garcia 2010). How many of them, how high
+and how long lies between lively people (sharp clips of `train`: 22 a minute, 0.012 of a face height, a second) and one who reads
+aloud (GRID: 4, 0.006, 0.6 s; `benchmarks/motion.py --only brows --split train`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from talkinghead.constants import FRAME_RATE_HZ, POINTS
 from talkinghead.motion.latent import BROWS, LatentModel
 from talkinghead.motion.style import code_of
 
-_CHANCE, _APART_S = 0.3, 1.2
-"""Of an accent to be underlined, and how long after the last raise at least: some 16 raises a minute of speech, fewer than lively
-people's, more than those of people who read aloud."""
-_HEIGHT_FH, _SPREAD, _BOUNDS_FH = 0.008, 0.45, (0.004, 0.018)
+_CHANCE, _APART_S = 0.22, 1.2
+"""Of an accent to be underlined, and how long after the last raise at least."""
+_HEIGHT_FH, _SPREAD, _BOUNDS_FH = 0.0075, 0.45, (0.004, 0.018)
 """Log-normal, face heights."""
 _RISE_S, _HOLD_S, _FALL_S = 0.20, (0.05, 0.50), 0.45
 _ACCENT = 0.5

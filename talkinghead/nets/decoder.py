@@ -19,6 +19,8 @@ CODE = 51
 PARTS = {"mouth": (144, 112, 32), "eye": (80, 64, 24)}
 """Width px, height px and default network width of each part's patch; sides are multiples of 8."""
 _FADE_PX = 10
+_GRAIN_PX, _RIM_PX = 5, 3
+"""Sides of the squares over which changes of skin are averaged, twice, and over which lips go over into it."""
 
 
 class _Block(nn.Module):
@@ -69,14 +71,15 @@ class Appearance(nn.Module):
 class PatchPainter(nn.Module):
     """Warped patch (n, CHANNELS, h, w), code (n, CODE) and V_app -> change (n, 3, h, w) to be added, 1 being white.
 
-    Untrained it changes nothing; the patch's border is never changed.
+    Untrained it changes nothing; the patch's border is never changed. ``keeps_grain``: outside the outlines only what is coarse
+    is changed. The warp carries pores and stubble as they are; a network that is not sure of their places washes them out.
     """
 
     fade: Tensor
 
-    def __init__(self, width: int, height_px: int, width_px: int) -> None:
+    def __init__(self, width: int, height_px: int, width_px: int, keeps_grain: bool) -> None:
         super().__init__()
-        w = width
+        w, self._keeps_grain = width, keeps_grain
         self.stem = nn.Conv2d(4 * CHANNELS, w, 3, 1, 1)
         self.block_2 = nn.Conv2d(w, w, 3, 1, 1)
         self.down_4 = nn.Conv2d(w, 2 * w, 3, 2, 1)
@@ -102,7 +105,17 @@ class PatchPainter(nn.Module):
         x8 = self.after(F.relu(x8 * (1 + scale) + shift))
         x4 = self.join_4(F.relu(x4 + F.interpolate(self.up_4(x8), scale_factor=2.0, mode="nearest")))
         x2 = F.relu(x2 + F.interpolate(self.up_2(x4), scale_factor=2.0, mode="nearest"))
-        return F.pixel_shuffle(self.out(F.relu(self.join_2(x2))), 2) * self.fade
+        change = F.pixel_shuffle(self.out(F.relu(self.join_2(x2))), 2)
+        if self._keeps_grain:
+            inside = mean(patch[:, 3:4] + patch[:, 4:5] * (1 - patch[:, 3:4]), _RIM_PX)
+            coarse = mean(mean(change, _GRAIN_PX), _GRAIN_PX)
+            change = coarse + (change - coarse) * inside
+        return change * self.fade
+
+
+def mean(x: Tensor, side_px: int) -> Tensor:
+    """Of the square round each pixel of (n, c, h, w); what lies outside does not count."""
+    return F.avg_pool2d(x, side_px, 1, side_px // 2, count_include_pad=False)
 
 
 def border_fade(height_px: int, width_px: int) -> Tensor:
@@ -123,7 +136,7 @@ class PatchDecoder(nn.Module):
         width_px, height_px, usual = PARTS[part]
         self.part, self.width = part, width or usual
         self.appearance = Appearance(self.width)
-        self.painter = PatchPainter(self.width, height_px, width_px)
+        self.painter = PatchPainter(self.width, height_px, width_px, keeps_grain=part == "mouth")
 
     def forward(self, photo: Tensor, patch: Tensor, code: Tensor) -> Tensor:
         return self.painter(patch, code, *self.appearance(photo))

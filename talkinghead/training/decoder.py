@@ -44,10 +44,16 @@ def differences(x: Tensor) -> list[Tensor]:
 
 
 def redrawn(net: nn.Module, batch: Batch) -> Tensor:
-    """What a part's networks make of a batch (n, 3, h, w); of a mouth's interior as much is kept as `interior_kept` keeps."""
-    inside = F.max_pool2d(batch.patch[:, 3:4], RIM_PX, 1, RIM_PX // 2)
-    changed: Tensor = batch.drawn + net(batch.photo, batch.patch, batch.code) * (1 - batch.kept * inside)
-    return changed
+    """What a part's networks make of a batch (n, 3, h, w)."""
+    made: Tensor = batch.drawn + net(batch.photo, batch.patch, batch.code)
+    return made
+
+
+def shown(made: Tensor, kept: Tensor, batch: Batch) -> Tensor:
+    """Of what was made (n, 3, h, w) that which will be shown: of a mouth's interior as much gives way to ``kept`` (n, 3, h, w) as
+    `interior_kept` keeps."""
+    share = batch.kept * F.max_pool2d(batch.patch[:, 3:4], RIM_PX, 1, RIM_PX // 2)
+    return made + (kept - made) * share
 
 
 class Features(nn.Module):
@@ -95,7 +101,8 @@ class Loss:
     def __call__(self, net: nn.Module, batch: Batch) -> Tensor:
         """Loss of a batch."""
         batch = batch.to(device())
-        made = redrawn(net, batch).float()
+        # What will not be seen teaches nothing: not to draw it well, nor to draw it harder so that the rest of it suffices.
+        made = shown(redrawn(net, batch).float(), batch.true, batch)
         weight = (1 + _INSIDE * batch.patch[:, 3:4] + _FLESH * batch.patch[:, 4:5]) * batch.weight
         off = ((made - batch.true).abs() * weight).mean()
         edges = torch.stack(
@@ -129,7 +136,7 @@ def watch(bank: Bank) -> Callable[[nn.Module], str]:
             return "nobody held out"
         with torch.no_grad():
             at = batch.to(device())
-            made = redrawn(net, at).clamp(0, 1).float().cpu()
+            made = shown(redrawn(net, at), at.drawn, at).clamp(0, 1).float().cpu()
         inside = (batch.patch[:, 3:4] + batch.patch[:, 4:5]).clamp(0, 1)
         words = []
         for kind in sorted(set(batch.kinds)):

@@ -102,3 +102,16 @@ def test_a_frame_costs_little(part: str, most_gflop: float) -> None:
     with torch.no_grad():
         net.painter(*net.examples()[1])  # one mouth or two eyes
     assert 0.01e9 < flop <= most_gflop * 1e9
+
+
+def test_outside_the_lips_a_mouth_s_grain_stays_the_warp_s() -> None:
+    def grain(part: str, covered: float) -> float:
+        photo, patch, code = inputs(part)
+        patch[:, 3:] = 0.0
+        patch[:, 4] = covered
+        made = change(random_net(part, 8), (photo, patch, code))[..., 20:-20, 20:-20]
+        fine = made - torch.nn.functional.avg_pool2d(made, 3, 1, 1, count_include_pad=False)
+        return float(fine.square().mean() / made.square().mean())
+
+    assert grain("mouth", 0.0) < 0.03 * grain("mouth", 1.0)
+    assert grain("eye", 0.0) > 0.3 * grain("eye", 1.0)  # lids fold wherever they do

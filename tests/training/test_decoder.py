@@ -20,7 +20,7 @@ from talkinghead.nets.decoder import PARTS, PatchDecoder  # noqa: E402
 from talkinghead.render.refine import Refiner, interior_kept  # noqa: E402
 from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
-from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, redrawn, watch  # noqa: E402
+from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, redrawn, shown, watch  # noqa: E402
 from talkinghead.training.decoder_bank import Bank, Batch  # noqa: E402
 from talkinghead.training.halves import save_halves  # noqa: E402
 
@@ -78,7 +78,7 @@ def test_the_opening_counts_for_more_and_soft_pairs_for_less(banks: dict[str, Ba
     assert float(Loss("mouth", FACE, 100)(wrong, light)) < float(Loss("mouth", FACE, 100)(wrong, batch))
 
 
-def test_a_mouth_is_learned_as_it_will_be_drawn(tmp_path: Path) -> None:
+def test_a_mouth_is_watched_as_it_will_be_drawn(tmp_path: Path) -> None:
     latent = LatentModel.load(model_path("latent", "latent.npz"))
     for number, width in enumerate((1.0, 1.12, 1.3)):
         write_shard(tmp_path / "hq" / f"{number}.npz", "hq", 1.0 + number, latent.size_dyn, held=number > 0, width=width)
@@ -86,11 +86,26 @@ def test_a_mouth_is_learned_as_it_will_be_drawn(tmp_path: Path) -> None:
     batch = Bank(tmp_path, "mouth", latent).held(6)
     assert batch is not None and len(set(batch.kept.flatten().tolist())) == 3
     change = torch.rand(batch.true.shape, generator=torch.Generator().manual_seed(0)) - 0.5
-    made = redrawn(Right(batch, change), batch) - batch.drawn
+    made = shown(redrawn(Right(batch, change), batch), batch.drawn, batch) - batch.drawn
     for k, (row, code) in enumerate(zip(made, batch.code, strict=True)):
         width = (1.0, 1.12, 1.3)[round(float(code[-3])) - 1]
         wanted = interior_kept(change[k : k + 1].permute(0, 2, 3, 1).numpy(), batch.patch[k : k + 1].numpy(), width)
         np.testing.assert_allclose(row.permute(1, 2, 0).numpy(), wanted[0], atol=1e-6)
+
+
+def test_an_interior_that_is_kept_does_not_make_the_network_draw_harder(tmp_path: Path) -> None:
+    latent = LatentModel.load(model_path("latent", "latent.npz"))
+    write_shard(tmp_path / "hq" / "a.npz", "hq", 1.0, latent.size_dyn, width=1.0)
+    write_shard(tmp_path / "hq" / "b.npz", "hq", 2.0, latent.size_dyn, width=1.0, held=True)
+    batch = Bank(tmp_path, "mouth", latent).held(2)
+    assert batch is not None and float(batch.kept.min()) > 0.5
+    right = batch.true - batch.drawn
+    losses = [float(Loss("mouth", FACE, 100)(Right(batch, gain * right), batch)) for gain in (0.0, 1.0, 2.0)]
+    assert losses[1] == pytest.approx(0, abs=1e-4) and min(losses[0], losses[2]) > 0.05
+    inside = right * (batch.patch[:, 3:4] > 0)
+    hidden = float(Loss("mouth", FACE, 100)(Right(batch, right + inside), batch))
+    seen = float(Loss("mouth", FACE, 100)(Right(batch, right + inside), replace(batch, kept=0 * batch.kept)))
+    assert 0 < hidden < 0.4 * seen
 
 
 def test_the_judge_comes_late_and_learns(banks: dict[str, Bank]) -> None:

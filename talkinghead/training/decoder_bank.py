@@ -83,6 +83,8 @@ class Bank:
                 with np.load(path) as data:
                     if "code" not in data:
                         continue
+                    if "width" not in data:
+                        raise SystemExit(f"{path} is of an older kind: remove {folder} and run `talkinghead train decoder_data`")
                     made = self._pairs(data, part, kind)
                     if bool(data["held"]):
                         self._held += made

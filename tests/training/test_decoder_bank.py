@@ -178,3 +178,13 @@ def test_nothing_to_learn_from_is_told(latent: LatentModel, tmp_path: Path) -> N
 def test_a_seed_repeats(folder: Path, latent: LatentModel) -> None:
     a, b, c = (Bank(folder, "mouth", latent, seed).draw(4).patch for seed in (3, 3, 4))
     assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_pairs_of_an_older_kind_are_told(tmp_path: Path, latent: LatentModel) -> None:
+    path = tmp_path / "hq" / "a.npz"
+    write_shard(path, "hq", 1.0, latent.size_dyn)
+    with np.load(path) as data:
+        older = {name: data[name] for name in data.files if name != "width"}
+    np.savez(path, **older)
+    with pytest.raises(SystemExit, match="older kind.*decoder_data"):
+        Bank(tmp_path, "mouth", latent)

@@ -9,9 +9,10 @@ import numpy as np
 from motion_play import Take
 
 from talkinghead.constants import FRAME_RATE_HZ
+from talkinghead.motion.brows import brow_row
 from talkinghead.motion.denoiser import HOP_FRAMES
 from talkinghead.motion.eyes import looks_of
-from talkinghead.motion.latent import BROWS, LatentModel
+from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import facing_deg
 from talkinghead.training.latent import lid_gap
 from talkinghead.training.motion_data import smoothed
@@ -176,8 +177,7 @@ def blinks_per_min(latent: LatentModel, z_dyn: np.ndarray) -> float:
 
 def brows(take: Take, latent: LatentModel) -> Figures:
     """Of the brows' height, % of a face height: standard deviation; raises a minute, and their median height and seconds."""
-    height = -latent.basis_dyn[:, list(BROWS), 1].mean(axis=1)
-    course = smoothed((take.z_dyn @ height)[:, None], _BROW_FRAMES)[:, 0]
+    course = smoothed((take.z_dyn @ brow_row(latent))[:, None], _BROW_FRAMES)[:, 0]
     reach = round(_BESIDE_S * FRAME_RATE_HZ)
     up = course - [np.quantile(course[max(0, k - reach) : k + reach], 0.2) for k in range(len(course))]
     raises = _stretches(up > _RAISED_FH / 2, up > _RAISED_FH)

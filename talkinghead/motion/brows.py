@@ -14,6 +14,7 @@ import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ, POINTS
 from talkinghead.motion.latent import BROWS, LatentModel
+from talkinghead.motion.ramp import smooth
 from talkinghead.motion.style import code_of
 
 _CHANCE, _APART_S = 0.22, 1.2
@@ -28,12 +29,17 @@ _PRIOR_LOUD, _PRIOR_DEVIATION = 1.2, 0.5
 _LOUD_S = 0.05
 
 
+def brow_row(latent: LatentModel) -> np.ndarray:
+    """How z_dyn raises the brows: (D,), face heights a unit."""
+    return np.asarray(-latent.basis_dyn[:, list(BROWS), 1].mean(axis=1))
+
+
 def raised_brows(latent: LatentModel) -> np.ndarray:
     """The step (D,) of z_dyn that raises brows by a face height and moves the rest of the face as little as may be."""
     wanted = np.zeros((POINTS, 3))
     wanted[list(BROWS), 1] = -1.0
     step = code_of(latent, wanted).astype(np.float64)
-    return np.asarray(step / -float(step @ latent.basis_dyn[:, list(BROWS), 1].mean(axis=1)))
+    return np.asarray(step / float(step @ brow_row(latent)))
 
 
 class Brows:
@@ -45,18 +51,17 @@ class Brows:
         self._weight = _PRIOR_S * FRAME_RATE_HZ
         self._mean, self._variance = _PRIOR_LOUD, _PRIOR_DEVIATION**2
         self._loud, self._stood_out = 0.0, False
-        self._since_s, self._at_s = _APART_S, math.inf
+        self._at_s = math.inf  # since the last raise began
         self._height_fh = self._hold_s = self._left_fh = 0.0
 
     def step(self, gate: float, loud: float) -> float:
         """One frame: face heights. gate: 0 silence to 1 speech; loud: beside the voice's own level, as in `EncodedSpeech`."""
         chance, hold = self._rng.random(2).tolist()
         size = float(self._rng.standard_normal())
-        if self._accent(gate, loud) and self._since_s >= _APART_S and chance < _CHANCE:
-            self._left_fh, self._since_s, self._at_s = self._height(), 0.0, 0.0
+        if self._accent(gate, loud) and self._at_s >= _APART_S and chance < _CHANCE:
+            self._left_fh, self._at_s = self._height(), 0.0
             self._height_fh = min(max(_HEIGHT_FH * math.exp(_SPREAD * size), _BOUNDS_FH[0]), _BOUNDS_FH[1])
             self._hold_s = _HOLD_S[0] + hold * (_HOLD_S[1] - _HOLD_S[0])
-        self._since_s += 1 / FRAME_RATE_HZ
         self._at_s += 1 / FRAME_RATE_HZ
         if gate < 0.5 and _RISE_S < self._at_s < _RISE_S + self._hold_s:
             self._hold_s = self._at_s - _RISE_S  # they fall when the voice falls silent
@@ -76,11 +81,6 @@ class Brows:
 
     def _height(self) -> float:
         if self._at_s <= _RISE_S:
-            up = _smooth(self._at_s / _RISE_S)
+            up = smooth(self._at_s / _RISE_S)
             return self._left_fh + up * (self._height_fh - self._left_fh)
-        return self._height_fh * (1 - _smooth((self._at_s - _RISE_S - self._hold_s) / _FALL_S))
-
-
-def _smooth(share: float) -> float:
-    share = min(1.0, max(0.0, share))
-    return share * share * (3 - 2 * share)
+        return self._height_fh * (1 - smooth((self._at_s - _RISE_S - self._hold_s) / _FALL_S))

@@ -26,7 +26,7 @@ from talkinghead.motion.eyes import EYE_LIMIT_DEG, Blinks, Gaze, looks_of
 from talkinghead.motion.latent import LIDS_LEFT, LIDS_RIGHT, POSE_SIZE, LatentModel, Latents
 from talkinghead.motion.lips import LipMix
 from talkinghead.motion.listening import Listening
-from talkinghead.motion.ramp import Ramp
+from talkinghead.motion.ramp import Ramp, smooth
 from talkinghead.motion.rest import LID_PAIRS, gap_rows
 from talkinghead.motion.style import Style
 from talkinghead.runtime.engine import Engine
@@ -226,12 +226,12 @@ class MotionGenerator:
         self._since_interrupt += 1
         if self._since_interrupt >= SETTLE_FRAMES:
             return z_pose, z_dyn
-        head, lips = (_smooth(self._since_interrupt / frames) for frames in (SETTLE_FRAMES, LIPS_SETTLE_FRAMES))
+        head, lips = (smooth(self._since_interrupt / frames) for frames in (SETTLE_FRAMES, LIPS_SETTLE_FRAMES))
         return self._from[0] + head * (z_pose - self._from[0]), self._from[1] + lips * (z_dyn - self._from[1])
 
     def _calm(self) -> float:
         """How far the head is held at rest after an interruption: for a while, and slowly let go."""
-        return _CALM * (1 - _smooth((self._since_interrupt - _CALM_HOLD_FRAMES) / _CALM_FALL_FRAMES))
+        return _CALM * (1 - smooth((self._since_interrupt - _CALM_HOLD_FRAMES) / _CALM_FALL_FRAMES))
 
 
 @dataclass(frozen=True)
@@ -264,8 +264,3 @@ def _lid_gap(face: np.ndarray) -> float:
 def _bounded(value: float, limit: float) -> float:
     """Softly: nearly the value itself to half the limit, never beyond it."""
     return value / (1 + (abs(value) / limit) ** _SOFTNESS) ** (1 / _SOFTNESS)
-
-
-def _smooth(share: float) -> float:
-    share = min(1.0, max(0.0, share))
-    return share * share * (3 - 2 * share)

@@ -16,6 +16,12 @@ def decay(time_s: float) -> float:
     return math.exp(-1.0 / (FRAME_RATE_HZ * time_s))
 
 
+def smooth(share: float) -> float:
+    """From 0 at 0 and below to 1 at 1 and above, without a kink."""
+    share = min(1.0, max(0.0, share))
+    return share * share * (3 - 2 * share)
+
+
 class Ramp:
     """Follows targets without a jump or a kink: three leaky averages in a row. The first target is taken at once."""
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from talkinghead.motion.denoiser import CACHE_SHAPE, DYNAMICS, FRAME_CONDITIONS, HOP_FRAMES, HOP_SIZE, STATE, MotionScales
 from talkinghead.motion.latent import POSE_SIZE, LatentModel
-from talkinghead.motion.lips import HEARD_GAIN
 from talkinghead.motion.rest import LIP_PAIRS, gap_rows
 from talkinghead.runtime.engine import Tensor, host
 from talkinghead.runtime.memory import MemoryEngine
@@ -76,7 +75,7 @@ def scales(latent: LatentModel, face_noise: float = 0.0) -> MotionScales:
     arrays = (np.ones(STATE), np.tile(UNIT, (HOP_FRAMES, 1)), noise, np.linalg.pinv(rows, rcond=1e-6) @ rows)
     state, change, turned, lips = (a.astype(np.float32) for a in arrays)
     modes, shut = np.zeros((CURVES, DYNAMICS), np.float32), np.zeros(DYNAMICS, np.float32)
-    modes[0] = opener(latent) / HEARD_GAIN  # what is heard of the lips is what `FakeMotion` makes of them
+    modes[0] = opener(latent)  # what is heard of the lips is what `FakeMotion` makes of them
     return MotionScales(state, change, turned, lips, modes, shut, liveliness=0.0, articulation=0.0, guidance=0.0)
 
 

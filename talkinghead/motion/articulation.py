@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from talkinghead.constants import FRAME_RATE_HZ
 
-USUAL_SD_FH = 0.041
+USUAL_SD_FH = 0.036
 """Standard deviation of the opening in speech, face heights: what the gain aims at."""
 LARGEST_GAIN = 2.0
 _PRIOR_S = 1.5

@@ -16,7 +16,6 @@ from talkinghead.speech.encoder import NECK
 
 HEARD_SHARE = 0.6
 """Of the lips, the mean course's share where they are open."""
-HEARD_GAIN = 1.1
 _SHUT_FH, _PARTED_FH = 0.006, 0.014
 """Gaps of a mean face's lips between which the mean course goes from shut to open, face heights."""
 _PRESS = 0.7
@@ -44,7 +43,7 @@ class LipMix:
         shut = min(1.0, max(0.0, (_PARTED_FH - gap_fh) / (_PARTED_FH - _SHUT_FH)))
         share = HEARD_SHARE + (1 - HEARD_SHARE) * shut
         # The features are gated already; the generated lips are gated here.
-        mixed = z_dyn + self._lips @ (share * (HEARD_GAIN * heard - z_dyn) - (1 - share) * (1 - gate) * z_dyn)
+        mixed = z_dyn + self._lips @ (share * (heard - z_dyn) - (1 - share) * (1 - gate) * z_dyn)
         gain = self._articulation.gain(float(self._gap_row @ mixed), gate)
         mixed = mixed + (1 - shut) * (gain - 1) * (self._lips @ mixed)
         gap_fh = self._rest_gap_fh + self._gap_row @ mixed

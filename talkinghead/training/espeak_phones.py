@@ -16,6 +16,7 @@ i=IY i:=IY I=IH I#=IH I2=IH I3=IH I^=IH e=EH e:=EY e-=EH E=EH E:=EH E2=EH E#=EH 
 O=AO O:=AO O2=AO o=AO o:=OW 0=AA U=UH u=UW u:=UW u"=UW V=AH @=AH @-=AH @2=AH @5=AH @L=AH+L 3=AH 3:=ER 8=AO
 y=UW y:=UW y-=UW Y=ER Y:=ER W=ER A~=AA O~=AO E~=AE W~=AH
 aI=AY aI2=AY EI=EY eI=EY oI=OY OI=OY OY=OY aU=AW oU=OW
+&=AH &~=AA u~=UW i~=IY EU=EH+UW iU=IY+UW c=K J=Y L=L x2=HH @U=OW o@=OW+AH Y@=UW+AH E-=EH u-=UW s.=S s#=S s2=S a:=AA
 """
 _ENGLISH = """
 a=AE 0=AO i@=IY+AH i@3=IH+AH e@=EH+AH A@=AA O@=AO o@=AO U@=UH+AH aI@=AY+AH aI3=AY+ER VR=AH+R IR=AH+R

@@ -15,6 +15,8 @@ _LIP_WEIGHT, _FACE_WEIGHT, _EYE_WEIGHT = 1.0, 0.15, 0.03
 UNIT_FH = 0.01
 """All distances are in hundredths of a face height."""
 SHUT_FH = 0.006
+WIDE = 0.85
+_FEWEST_VOWELS = 8
 
 
 def lip_metric(latent: LatentModel, eyes: float = _EYE_WEIGHT) -> np.ndarray:
@@ -87,6 +89,15 @@ class LipLoss(nn.Module):
         )[1:]
         middle = closed & torch.roll(closed, 1, 1) & torch.roll(closed, -1, 1)
         return least.sum() / (len(least) + 1) + (over * middle).sum() / (middle.sum() + 1)
+
+
+    def narrow(self, made: Tensor, vowels: Tensor, usual: Tensor) -> Tensor:
+        """How much less open than ``usual`` (a scalar, as `gaps`) the vowels of voices without a face are: made (b, n, D), vowels
+        (b, n) bool. A stretch counts by its mean; one that opens by WIDE of what is usual is wide enough."""
+        frames = vowels.sum(1)
+        mean = (self.gaps(made) * vowels).sum(1) / frames.clamp(min=1)
+        short = F.relu(1 - mean / (WIDE * usual).clamp(min=1e-3))
+        return (short * (frames >= _FEWEST_VOWELS)).mean()
 
 
 def concordance(a: Tensor, b: Tensor) -> Tensor:

@@ -3,8 +3,9 @@
     talkinghead train speech --shared SHARED --cache CACHE --out models/speech
 
 A hundred voices with phone labels, in six languages, and synthetic voices with exact phone times teach the trunk to hear speech
-instead of one microphone; faces teach what lips do, by the distance of points, their speed and the opening's concordance. On the
-voices without a face the lips must shut at p, b, m. Some people are held out of training for choosing.
+instead of one microphone (``--phones-only``: nothing else); faces teach what lips do, by the distance of points, their speed and
+the opening's concordance. On the voices without a face the lips must shut at p, b, m, and open at vowels as usual. Some people are
+held out of training for choosing.
 """
 
 from __future__ import annotations
@@ -31,18 +32,20 @@ from talkinghead.training.halves import save_halves
 from talkinghead.training.lip_space import LipLoss, lip_modes, rest_gaps
 from talkinghead.training.loop import Schedule, train
 from talkinghead.training.motion_data import SOURCES, Clip, fingerprint, hold_out, load_clips
-from talkinghead.training.motion_report import closure_recall, figures, rows_of, say
+from talkinghead.training.motion_report import VOWELS, closure_recall, figures, rows_of, say
 from talkinghead.training.offsets import all_in_step
 from talkinghead.training.sound_bank import CLOSED, HELD_FILE, Spoken, Stream, face_streams, kept, load_spoken, phone_streams
 from talkinghead.training.synthetic import synthesise
 
 SEGMENT = 96
-FACES, VOICES, SYNTHETIC = 16, 12, 4
-"""Segments a batch."""
-SHARES = {"grid_s1": 0.25, "anchors": 0.63, "hq": 0.12}
+FACES = 16
+VOICES = {"voices": 12, "synthetic": 4, "diphones": 8}
+"""Segments a batch, of faces and of each kind of voices without one."""
+SHARES = {"grid_s1": 0.28, "anchors": 0.60, "hq": 0.12}
 _SYNTHETIC_MIN = 150.0
+"""Of espeak-ng's own voices, and of its diphones'."""
 _MODES, _BASIS = "lip_modes", "basis_dyn"
-_UNSHUT = 0.5
+_UNSHUT, _NARROW = 0.5, 1.0
 
 
 def held_voices(spoken: list[Spoken]) -> tuple[list[Spoken], list[Spoken]]:
@@ -56,46 +59,53 @@ def material(
     """Disguised copies of faces and, as there is far more of them, half as many of the voices; cached. ``only``: one kind."""
     who = hashlib.sha256("".join(f"{c.name} {len(c.z_dyn)} {len(c.sound)}\n" for c in clips).encode()).hexdigest()[:12]
     gaps_of = {c.name: rest_gaps(latent, c.z_id) for c in clips}
-    sets: dict[str, list[Spoken]] = {}
-    made: dict[str, list[list[Stream]]] = {"faces": [], "voices": [], "synthetic": []}
-    for copy in range(copies):
-        for kind, streams in made.items():
-            name = f"faces.{fingerprint(latent)}.{who}" if kind == "faces" else kind
-            path = cache / "sound_bank" / f"{name}.{copy}.npz"
-            if kind != (only or kind) or (kind != "faces" and copy >= (copies + 1) // 2):
-                continue
-            if not path.exists() and not sets:
-                sets = {"voices": held_voices(load_spoken(shared))[0], "synthetic": synthesise(shared, cache, _SYNTHETIC_MIN)}
-            rng = np.random.default_rng([copy, len(kind)])
-            babble = np.concatenate([np.zeros(1), *(s.sound[: 10 * 16_000] for s in sets.get("voices", []))]).astype(np.float32)
-            faces = kind == "faces"
-            fresh = face_streams(clips, gaps_of, rng, babble) if faces else phone_streams(sets.get(kind, []), rng, babble)
-            streams.append(kept(path, fresh))
-        print(f"copy {copy + 1} of {copies}", flush=True)
+    names = {"faces": f"faces.{fingerprint(latent)}.{who}", **{kind: kind for kind in VOICES}}
+    wanted = [
+        (copy, kind, cache / "sound_bank" / f"{name}.{copy}.npz")
+        for copy in range(copies)
+        for kind, name in names.items()
+        if kind == (only or kind) and (kind == "faces" or copy < (copies + 1) // 2)
+    ]
+    missing = any(not path.exists() for _, _, path in wanted)
+    sets = _spoken(shared, cache) if missing else {}
+    made: dict[str, list[list[Stream]]] = {kind: [] for kind in names}
+    for copy, kind, path in wanted:
+        rng = np.random.default_rng([copy, len(kind)])
+        babble = np.concatenate([np.zeros(1), *(s.sound[: 10 * 16_000] for s in sets.get("voices", []))]).astype(np.float32)
+        faces = kind == "faces"
+        fresh = face_streams(clips, gaps_of, rng, babble) if faces else phone_streams(sets.get(kind, []), rng, babble)
+        made[kind].append(kept(path, fresh))
+        print(f"{kind}, copy {copy + 1} of {copies}", flush=True)
     return made
 
 
-def batches(bank: dict[str, list[list[Stream]]], rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
-    """Segments without end: faces by `SHARES`, streams by length, disguised copies at random."""
-    pools = [{s: [x for x in faces if x.source == s and len(x.rows) > SEGMENT] for s in SHARES} for faces in bank["faces"]]
+def _spoken(shared: Path, cache: Path) -> dict[str, list[Spoken]]:
+    """Voices without a face, by kind; what has to be synthesised first, while little is in memory."""
+    made = {kind: synthesise(shared, cache, _SYNTHETIC_MIN, diphones=kind == "diphones") for kind in ("synthetic", "diphones")}
+    return {"voices": held_voices(load_spoken(shared))[0], **made}
+
+
+def batches(bank: dict[str, list[list[Stream]]], rng: np.random.Generator, faces: int = FACES) -> Iterator[dict[str, Tensor]]:
+    """Segments without end: so many ``faces`` by `SHARES`, streams by length, disguised copies at random."""
+    pools = [{s: [x for x in copy if x.source == s and len(x.rows) > SEGMENT] for s in SHARES} for copy in bank["faces"]]
     names = [s for s in SHARES if pools[0][s]]
     odds = np.array([SHARES[s] for s in names]) / sum(SHARES[s] for s in names)
     while True:
         cut: dict[str, list[np.ndarray]] = {"rows": [], "z": [], "gaps": [], "spoken": [], "phones": []}
-        for _ in range(FACES):
+        for _ in range(faces):
             x = _drawn(pools[int(rng.integers(len(pools)))][names[rng.choice(len(names), p=odds)]], rng)
             at = _span(len(x.rows), rng)
             for name, values in (("rows", x.rows), ("z", x.z_dyn), ("gaps", x.gaps)):
                 assert values is not None
                 cut[name].append(values[at])
-        for kind, count in (("voices", VOICES), ("synthetic", SYNTHETIC)):
+        for kind, count in VOICES.items():
             for _ in range(count):
                 x = _drawn(bank[kind][int(rng.integers(len(bank[kind])))], rng)
                 assert x.phones is not None
                 at = _span(min(len(x.rows), len(x.phones)), rng)
                 cut["spoken"].append(x.rows[at])
                 cut["phones"].append(x.phones[at])
-        stacked = {k: torch.from_numpy(np.stack(v)) for k, v in cut.items()}
+        stacked = {k: torch.from_numpy(np.stack(v)) for k, v in cut.items() if v}
         yield {k: v.long() if k == "phones" else v.float() for k, v in stacked.items()}
 
 
@@ -141,15 +151,23 @@ def _warped(rows: Tensor) -> Tensor:
 
 
 def loss_of(loss: LipLoss, modes: Tensor) -> Any:
-    """The training loss: lips of faces, phones, and closures of voices without a face."""
+    """The training loss: lips of faces, phones, and closures and vowels of voices without a face."""
 
     def of(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        features, phones = net(masked(torch.cat([batch["rows"], batch["spoken"]])))
-        made, count = features[..., NECK:].float() @ modes.to(features.device), len(batch["rows"])
+        faces = [batch["rows"]] if "rows" in batch else []
+        features, phones = net(masked(torch.cat([*faces, batch["spoken"]])))
+        made, count = features[..., NECK:].float() @ modes.to(features.device), len(phones) - len(batch["spoken"])
         labels = delayed(batch["phones"])
         heard = F.cross_entropy(phones[count:].float().transpose(1, 2), labels, ignore_index=-1, label_smoothing=0.05)
-        closed = torch.isin(labels, torch.tensor(CLOSED, device=labels.device))
-        return loss(made[:count], delayed(batch["z"]), batch["gaps"]) + 1.0 * heard + _UNSHUT * loss.unshut(made[count:], closed)
+        if not faces:
+            return heard
+        closed, open_ = (torch.isin(labels, torch.tensor(some, device=labels.device)) for some in (CLOSED, VOWELS))
+        real = delayed(batch["z"])
+        # Lips that hardly move shut at every p, b and m: voices without a face must open as those with one do.
+        spoken = torch.isin(phones[:count].argmax(-1), torch.tensor(VOWELS, device=labels.device))
+        usual = (loss.gaps(real) * spoken).sum() / spoken.sum().clamp(min=1)
+        still = _UNSHUT * loss.unshut(made[count:], closed) + _NARROW * loss.narrow(made[count:], open_, usual)
+        return loss(made[:count], real, batch["gaps"]) + 1.0 * heard + still
 
     return of
 
@@ -190,6 +208,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="top learning rate")
     parser.add_argument("--copies", type=int, default=6)
     parser.add_argument("--init", type=Path, help="weights to go on from, a speech.safetensors")
+    parser.add_argument("--phones-only", action="store_true", help="voices alone: the trunk learns to hear")
+    parser.add_argument("--fresh-lips", action="store_true", help="lips learn from nothing after another's trunk")
     parser.add_argument("--everyone", action="store_true", help="hold nobody out: when all is chosen")
     parser.add_argument("--as-recorded", action="store_true", help="leave sound and picture as far apart as they are")
     args = parser.parse_args(argv)
@@ -213,9 +233,13 @@ def main(argv: list[str]) -> None:
         return f"{say(figures(latent, few, lambda clip: codes[clip.name]))} closures {shut:.2f}"
 
     schedule = Schedule(args.steps, rate=args.rate, checkpoint_s=180.0)
-    feed = batches(bank, np.random.default_rng(0))
+    feed = batches(bank, np.random.default_rng(0), 0 if args.phones_only else FACES)
     checkpoint = args.cache / "checkpoints" / f"{args.name}.pt"
-    net = train(begun[0] if begun else SpeechNet(), feed, loss_of(loss, torch.from_numpy(modes)), schedule, checkpoint, check)
+    start = begun[0] if begun else SpeechNet()
+    start.phones.requires_grad_(not begun)  # the neck keeps its coordinates, by which the motion network knows it
+    if args.fresh_lips:
+        start.lips, start.curves = SpeechNet().lips, SpeechNet().curves
+    net = train(start, feed, loss_of(loss, torch.from_numpy(modes)), schedule, checkpoint, check)
     assert isinstance(net, SpeechNet)
     save_weights(net.cpu(), latent, modes, args.out / "speech.safetensors")
     export(args.out)

@@ -1,10 +1,14 @@
 """Synthetic speech whose phone times are exact to the sample: many voices of espeak-ng read the transcripts of data/speech.
 
-    talkinghead train synthetic --shared SHARED --cache CACHE --minutes 120
+    talkinghead train synthetic --shared SHARED --cache CACHE --minutes 120 [--diphones]
+
+Voices of diphones (MBROLA, Dutoit et al. 1996) are cut from recordings of people, whose timbre they have; espeak-ng tells them
+what to say. Each language is read by its own people and by some of its neighbours.
 
 The library's event of a phone is its onset; of a stop it is the burst, before which lie 25 to 60 ms of near-silence in the span
 of the phone before. A stop here starts with that closure, as in the aligned recordings. Symbols become the 39 phones by the rules
-of data/speech, lips first. The engine has one state a process: use it from one thread. Needs `apt-get install espeak-ng`.
+of data/speech, lips first. The engine has one state a process: use it from one thread. Needs `apt-get install espeak-ng`; the
+diphones also `mbrola` and its voices (Debian: contrib and non-free; free to synthesise speech with).
 """
 
 from __future__ import annotations
@@ -34,9 +38,20 @@ VOICES = {
     "it": ("it",),
     "ru": ("ru",),
 }
+DIPHONES = {
+    "en": "us1 us2 us3 en1 de1-en de3-en de5-en de6-en fr1-en fr4-en nl2-en ro1-en pl1-en af1-en hu1-en sw1-en sw2-en gr2-en",
+    "de": "de1 de2 de3 de5 de6 de7 nl2 sw1 sw2 af1",
+    "fr": "fr1 fr2 fr3 fr4 fr5 fr6 fr7",
+    "es": "br1 br2 br3 br4 ca1 ca2",
+    "it": "it3 it4 ro1 pl1 la1 cr1 cz2 ee1",
+}
+"""MBROLA's voices that have nearly all pairs of phones that the language's front end asks for."""
 VARIANTS = ("", *(f"+m{k}" for k in range(1, 9)), *(f"+f{k}" for k in range(1, 6)))
 _SHARES = {"en": 0.25, "de": 0.15, "fr": 0.15, "es": 0.15, "it": 0.15, "ru": 0.15}
 _VERSION = 1
+_LEAD = 1000
+"""Samples by which the engine's marks are late with diphones."""
+_DIPHONES = "mb-"
 _ECHOES = {"+f2": (140, 10), "+f3": (120, 10), "+f4": (130, 15), "+f5": (140, 10), "+m2": (130, 15)}
 """Delay in ms and strength in 256ths of the variants' own echo, which would fill every closure."""
 _QUIET = 200
@@ -101,19 +116,24 @@ class Espeak:
         return 0
 
     def say(self, voice: str, text: str, rate: int = 175, pitch: int = 50, spread: int = 50) -> tuple[np.ndarray, Marks]:
-        """Sound (n,) int16 at ``rate_hz`` and its marks (sample, mnemonic) in time order.
+        """Sound (n,) int16 at ``rate_hz``, which is the voice's, and its marks (sample, mnemonic) in time order.
 
-        voice: "de+f2"; rate: words a minute; pitch and spread (of pitch) 0..100. Raises TalkingHeadError for an unknown voice.
+        voice: "de+f2", "mb-de2"; rate: words a minute; pitch and spread (of pitch) 0..100. Raises TalkingHeadError for an unknown
+        voice.
         """
         if self._library.espeak_SetVoiceByName(voice.encode()):
-            raise TalkingHeadError(f"espeak-ng has no voice {voice!r}: see `espeak-ng --voices`")
+            name = voice.removeprefix(_DIPHONES).removesuffix("-en")
+            fix = "see `espeak-ng --voices`" if name == voice else f"apt-get install mbrola mbrola-{name} (contrib, non-free)"
+            raise TalkingHeadError(f"espeak-ng has no voice {voice!r}: {fix}")
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, spread)):
             self._library.espeak_SetParameter(parameter, value, 0)
         self._sound, self._marks = [], []
         data = text.encode()
         self._library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
         self._library.espeak_Synchronize()
-        return np.concatenate([np.zeros(0, np.int16), *self._sound]), self._marks
+        self.rate_hz = self._library.espeak_ng_GetSampleRate()
+        late = _LEAD if voice.startswith(_DIPHONES) else 0
+        return np.concatenate([np.zeros(0, np.int16), *self._sound]), [(max(0, at - late), name) for at, name in self._marks]
 
 
 @lru_cache(maxsize=1)
@@ -170,21 +190,29 @@ def sentences(shared: Path) -> dict[str, list[str]]:
     return {language: sorted(found[language]) for language in VOICES if found[language]}
 
 
-def _read_aloud(language: str, texts: Iterator[str], rng: np.random.Generator, unmapped: Counter[str]) -> Spoken:
+def _voice(language: str, rng: np.random.Generator, diphones: bool) -> tuple[str, str, str]:
+    """A voice of a language, whose table of phones it speaks by, and its variant."""
+    if not diphones:
+        accent, variant = str(rng.choice(VOICES[language])), str(rng.choice(VARIANTS))
+        return accent + variant, accent, variant
+    name = str(rng.choice(DIPHONES[language].split()))
+    return _DIPHONES + name, "en-us" if name.startswith("us") else language, ""
+
+
+def _read_aloud(language: str, texts: Iterator[str], rng: np.random.Generator, unmapped: Counter[str], diphones: bool) -> Spoken:
     """20 to 60 s of one voice, with 0.1 to 0.6 s of silence between sentences."""
     espeak = engine()
-    accent = str(rng.choice(VOICES[language]))
-    variant = str(rng.choice(VARIANTS))
+    voice, accent, variant = _voice(language, rng, diphones)
     rate, pitch, spread = int(rng.integers(120, 231)), int(rng.integers(20, 81)), int(rng.integers(20, 81))
-    length = int(rng.uniform(20, 50) * espeak.rate_hz)
+    length_s = rng.uniform(20, 50)
     pieces: list[np.ndarray] = []
     starts: list[np.ndarray] = []
     ids: list[np.ndarray] = []
     at = 0
-    while at < length:
-        sound, marks = espeak.say(accent + variant, next(texts), int(rate * rng.uniform(0.92, 1.08)), pitch, spread)
+    while at < length_s * espeak.rate_hz:
+        said, marks = espeak.say(voice, next(texts), int(rate * rng.uniform(0.92, 1.08)), pitch, spread)
         quiet = np.zeros(int(rng.uniform(0.1, 0.6) * espeak.rate_hz), np.int16)  # before it is labelled: a first stop shuts in it
-        sound = np.concatenate([quiet, without_echo(sound, variant, espeak.rate_hz)])
+        sound = np.concatenate([quiet, without_echo(said, variant, espeak.rate_hz)])
         marks = [(start + len(quiet), symbol) for start, symbol in marks]
         begin, number, missing = labelled(sound, marks, accent, espeak.rate_hz)
         unmapped.update(missing)
@@ -198,7 +226,7 @@ def _read_aloud(language: str, texts: Iterator[str], rng: np.random.Generator, u
     start, phone = np.concatenate(starts), np.concatenate(ids)
     keep = np.concatenate([[True], (phone[1:] != phone[:-1])])
     start_s = np.append(start[keep], at) / espeak.rate_hz
-    return Spoken(f"espeak/{accent}{variant}", wave.astype(np.float16), start_s, np.append(phone[keep], 0).astype(np.int8))
+    return Spoken(f"espeak/{voice}", wave.astype(np.float16), start_s, np.append(phone[keep], 0).astype(np.int8))
 
 
 def _shuffled(texts: list[str], rng: np.random.Generator) -> Iterator[str]:
@@ -207,9 +235,9 @@ def _shuffled(texts: list[str], rng: np.random.Generator) -> Iterator[str]:
             yield texts[k]
 
 
-def _make(shared: Path, minutes: float, seed: int) -> list[Spoken]:
+def _make(shared: Path, minutes: float, seed: int, diphones: bool) -> list[Spoken]:
     rng = np.random.default_rng(seed)
-    texts = sentences(shared)
+    texts = {language: said for language, said in sentences(shared).items() if language in DIPHONES or not diphones}
     total = sum(_SHARES[language] for language in texts)
     spoken: list[Spoken] = []
     unmapped: Counter[str] = Counter()
@@ -217,22 +245,23 @@ def _make(shared: Path, minutes: float, seed: int) -> list[Spoken]:
         wanted = minutes * 60 * SAMPLE_RATE_HZ * _SHARES[language] / total
         stream = _shuffled(theirs, rng)
         while wanted > 0:
-            spoken.append(_read_aloud(language, stream, rng, unmapped))
+            spoken.append(_read_aloud(language, stream, rng, unmapped, diphones))
             wanted -= len(spoken[-1].sound)
     if unmapped:
         print(f"synthetic: {sum(unmapped.values())} symbols have no phone: {dict(unmapped.most_common())}", flush=True)
     return [spoken[k] for k in rng.permutation(len(spoken))]
 
 
-def synthesise(shared: Path, cache: Path, minutes: float = 120.0, seed: int = 0) -> list[Spoken]:
-    """About ``minutes`` of phone-labelled speech in six languages and many voices, kept under cache/synthetic.
+def synthesise(shared: Path, cache: Path, minutes: float = 120.0, seed: int = 0, diphones: bool = False) -> list[Spoken]:
+    """About ``minutes`` of phone-labelled speech in six languages and many voices, kept under cache/synthetic. ``diphones``: in
+    five, by MBROLA's voices.
 
-    Speakers are named like "espeak/de+f2". Texts and voices follow ``seed``; the engine's own breath noise does not. Raises
-    TalkingHeadError where the speech has to be made and espeak-ng is not installed.
+    Speakers are named like "espeak/de+f2", "espeak/mb-de2". Texts and voices follow ``seed``; the engine's own breath noise does
+    not. Raises TalkingHeadError where the speech has to be made and espeak-ng, or a voice, is not installed.
     """
-    path = cache / "synthetic" / f"espeak_v{_VERSION}_{minutes:g}min_seed{seed}.npz"
+    path = cache / "synthetic" / f"{'mbrola' if diphones else 'espeak'}_v{_VERSION}_{minutes:g}min_seed{seed}.npz"
     if not path.exists():
-        spoken = _make(shared, minutes, seed)
+        spoken = _make(shared, minutes, seed, diphones)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
         flat = {f"{k:05}.{name}": getattr(one, name) for k, one in enumerate(spoken) for name in ("sound", "start_s", "phone")}
@@ -252,12 +281,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--diphones", action="store_true", help="voices of MBROLA, not espeak-ng's own")
     args = parser.parse_args(argv)
-    spoken = synthesise(args.shared, args.cache, args.minutes, args.seed)
+    spoken = synthesise(args.shared, args.cache, args.minutes, args.seed, args.diphones)
     minutes: dict[str, float] = defaultdict(float)
     counts: Counter[str] = Counter()
     for one in spoken:
-        minutes[one.speaker.split("/")[1][:2]] += len(one.sound) / SAMPLE_RATE_HZ / 60
+        minutes[one.speaker.split("/")[1].removeprefix(_DIPHONES)[:2]] += len(one.sound) / SAMPLE_RATE_HZ / 60
         counts.update(PHONE_NAMES[k] if k != UNKNOWN else "?" for k in one.phone[:-1])
     print("minutes:", " ".join(f"{k} {v:.1f}" for k, v in sorted(minutes.items())))
     print("phones:", " ".join(f"{k} {v}" for k, v in counts.most_common()))

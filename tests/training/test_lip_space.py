@@ -133,3 +133,15 @@ def test_concordance_minds_shape_gain_and_mean() -> None:
     assert concordance(real + 2, real) < 0.75
     assert abs(concordance(3 * torch.sin(5.3 * t)[None], real).item()) < 0.15
     assert concordance(torch.cat([real, -real]), torch.cat([real, real])).shape == (2,)
+
+
+def test_vowels_are_narrow_by_what_they_lack_of_usual(loss: LipLoss) -> None:
+    vowels = torch.zeros(3, 40, dtype=torch.bool)
+    vowels[:2, 10:30] = True
+    vowels[2, :3] = True  # too few to tell
+    opened = torch.zeros(3, 40, 2)
+    opened[..., 0] = torch.tensor([10.0, 4.25, 0.0])[:, None]
+    usual = torch.tensor(10.0)
+    assert float(loss.narrow(opened, vowels, usual)) == pytest.approx((0.0 + 0.5 + 0.0) / 3, abs=0.01)
+    opened[1, ~vowels[1], 0] = 50.0  # what is not a vowel does not count
+    assert float(loss.narrow(opened, vowels, usual)) == pytest.approx(0.5 / 3, abs=0.01)

@@ -22,7 +22,6 @@ from talkinghead.training.sound_bank import Spoken, Stream  # noqa: E402
 from talkinghead.training.speech import (  # noqa: E402
     FACES,
     SEGMENT,
-    SYNTHETIC,
     VOICES,
     _warped,
     batches,
@@ -37,6 +36,7 @@ from talkinghead.training.speech import (  # noqa: E402
 
 MEL = BANDS * SUB_FRAMES
 """Columns of bands; behind them loudness and voice."""
+SPOKEN = sum(VOICES.values())
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def streams(latent: LatentModel, count: int = 3, frames: int = 700) -> dict[str,
         return Stream("speech", x, phones=(x[:, 0] * 38).astype(np.int8))  # read off the first band
 
     faces = [face(s) for s in ("grid_s1", "anchors", "hq") for _ in range(count)]
-    return {"faces": [faces], "voices": [[voice() for _ in range(count)]], "synthetic": [[voice()]]}
+    return {"faces": [faces], "voices": [[voice() for _ in range(count)]], "synthetic": [[voice()]], "diphones": [[voice()]]}
 
 
 def test_another_throat_moves_bands_a_little_and_nothing_else() -> None:
@@ -108,10 +108,20 @@ def test_batches_hold_faces_and_voices(latent: LatentModel) -> None:
     batch = next(batches(streams(latent), np.random.default_rng(0)))
     assert batch["rows"].shape == (FACES, SEGMENT, FEATURES)
     assert batch["z"].shape == (FACES, SEGMENT, latent.size_dyn) and batch["gaps"].shape == (FACES, SEGMENT, 15)
-    assert batch["spoken"].shape == (VOICES + SYNTHETIC, SEGMENT, FEATURES)
-    assert batch["phones"].shape == (VOICES + SYNTHETIC, SEGMENT) and batch["phones"].dtype == torch.int64
+    assert batch["spoken"].shape == (SPOKEN, SEGMENT, FEATURES)
+    assert batch["phones"].shape == (SPOKEN, SEGMENT) and batch["phones"].dtype == torch.int64
     off = (batch["spoken"][..., 0] * 38 - batch["phones"]).abs()
     assert off.max() < 1.1  # phones are those of their rows
+
+
+def test_without_faces_phones_alone_are_taught(latent: LatentModel) -> None:
+    batch = next(batches(streams(latent), np.random.default_rng(0), faces=0))
+    assert set(batch) == {"spoken", "phones"}
+    batch["phones"] %= 40
+    fresh, loss = SpeechNet(), LipLoss(latent, rest_gaps(latent, np.zeros(latent.size_id)))
+    loss_of(loss, torch.eye(latent.size_dyn)[:CURVES])(fresh, batch).backward()
+    assert fresh.trunk[0].wide.weight.grad is not None and float(fresh.trunk[0].wide.weight.grad.abs().max()) > 0
+    assert all(p.grad is None for p in (*fresh.lips.parameters(), *fresh.curves.parameters()))
 
 
 def test_the_loss_is_less_for_who_knows(latent: LatentModel) -> None:
@@ -127,7 +137,7 @@ def test_the_loss_is_less_for_who_knows(latent: LatentModel) -> None:
             self.delay, self.knows = delay, knows
 
         def forward(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            curves = torch.cat([batch["z"][..., :CURVES], torch.zeros(VOICES + SYNTHETIC, SEGMENT, CURVES)])
+            curves = torch.cat([batch["z"][..., :CURVES], torch.zeros(SPOKEN, SEGMENT, CURVES)])
             said = torch.nn.functional.one_hot(batch["phones"], 40).float()
             scores = 8 * torch.cat([torch.zeros(FACES, SEGMENT, 40), said])
             curves, scores = (torch.roll(self.knows * x, self.delay, 1) for x in (curves, scores))

@@ -97,7 +97,7 @@ def test_speech_is_made_once_and_kept(espeak: Espeak, shared: Path, tmp_path: Pa
         assert one.phone[0] == one.phone[-1] == 0
         assert (np.diff(one.start_s) >= 0).all()
         assert abs(one.start_s[-1] - len(one.sound) / 16_000) < 0.01
-    monkeypatch.setattr(synthetic, "_make", lambda *_: pytest.fail("made twice"))
+    monkeypatch.setattr(synthetic, "_make", lambda *_, **__: pytest.fail("made twice"))
     again = synthesise(shared, tmp_path / "cache", minutes=0.02, seed=3)
     for one, two in zip(spoken, again, strict=True):
         assert one.speaker == two.speaker
@@ -108,6 +108,32 @@ def test_speech_is_made_once_and_kept(espeak: Espeak, shared: Path, tmp_path: Pa
 def test_an_unknown_voice_is_named(espeak: Espeak) -> None:
     with pytest.raises(TalkingHeadError, match="no voice 'xx-none'"):
         espeak.say("xx-none", "a")
+
+
+def test_a_missing_voice_of_diphones_names_its_package(espeak: Espeak) -> None:
+    with pytest.raises(TalkingHeadError, match="apt-get install mbrola mbrola-xx9 "):
+        espeak.say("mb-xx9-en", "a")
+
+
+def test_every_language_has_texts_for_its_diphones() -> None:
+    assert set(synthetic.DIPHONES) <= set(synthetic.VOICES)
+    names = [name for voices in synthetic.DIPHONES.values() for name in voices.split()]
+    assert len(set(names)) == len(names)
+
+
+def test_marks_of_diphones_sit_on_their_sound(espeak: Espeak) -> None:
+    try:
+        sound, marks = espeak.say("mb-us1", "A happy paper copy, a pepper.")
+    except TalkingHeadError as error:
+        pytest.skip(str(error))
+    if not len(sound):
+        pytest.skip("mbrola is not installed")
+    rate_hz = espeak.rate_hz
+    starts, ids, _ = labelled(sound, marks, "en-us", rate_hz)
+    begins = [a for a, k in zip(starts, ids, strict=True) if PHONE_NAMES[k] == "P"]
+    stops = [sound[a + int(0.02 * rate_hz) : a + int(0.045 * rate_hz)] for a in begins]
+    assert len(stops) == 6
+    assert max(map(level, stops)) < 0.35 * level(sound)
 
 
 def test_a_missing_library_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:

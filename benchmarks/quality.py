@@ -3,14 +3,15 @@
     python benchmarks/quality.py --shared ../shared [--json FILE] [--baseline JSON] [--limit N] [--work DIR]
 
 Needs MediaPipe (``pip install "talkinghead[train]"``) and ../shared/eval/score.py, which trusts nothing inside the engine. Clips
-that are already scored in DIR are taken from there, so that a stopped run goes on. Means over the clips of each set are printed,
-and beside them those of a baseline (the JSON of another run) over the same clips.
+that are already scored in DIR, by these weights and this source, are taken from there, so that a stopped run goes on. Means over
+the clips of each set are printed, and beside them those of a baseline (the JSON of another run) over the same clips.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import importlib.util
 import json
 import zlib
@@ -22,6 +23,7 @@ import av
 import cv2
 import numpy as np
 
+import talkinghead
 from talkinghead import dub
 from talkinghead.bench.machine import weights_hash
 
@@ -124,6 +126,15 @@ def shown(rows: list[dict[str, Any]], part: str, key: str, median: bool = False)
     return f"{value:.{digits}f}"
 
 
+def code_hash() -> str:
+    """Of the package's own source."""
+    package = Path(talkinghead.__file__).parent
+    source = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        source.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    return source.hexdigest()[:12]
+
+
 def main() -> None:
     """Score, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,7 +144,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--baseline", type=Path, help="JSON of another run, to print beside")
     args = parser.parse_args()
-    work = args.work / weights_hash()
+    work = args.work / f"{weights_hash()}-{code_hash()}"  # what another weight or another line made is not taken up again
     work.mkdir(parents=True, exist_ok=True)
     scorer, rows, count = load_scorer(args.shared), {}, dict.fromkeys(SETS, 0)
     for row in test_clips(args.shared):

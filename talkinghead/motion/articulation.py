@@ -11,7 +11,7 @@ from talkinghead.constants import FRAME_RATE_HZ
 
 USUAL_SD_FH = 0.036
 """Standard deviation of the opening in speech, face heights: what the gain aims at."""
-LARGEST_GAIN = 2.0
+LARGEST_GAIN = 1.4
 _PRIOR_S = 1.5
 """Seconds of usual speech that a voice is taken to have spoken before it is heard: the first words are not changed."""
 _PRIOR_MEAN_FH = 0.03

@@ -4,8 +4,8 @@
 
 A hundred voices with phone labels, in six languages, and synthetic voices with exact phone times teach the trunk to hear speech
 instead of one microphone (``--phones-only``: nothing else); faces teach what lips do, by the distance of points, their speed and
-the opening's concordance. On the voices without a face the lips must shut at p, b, m, and open at vowels as usual. Some people are
-held out of training for choosing.
+the opening's concordance. On the voices without a face the lips must shut at p, b, m, and open at vowels as usual. Some people
+are held out of training for choosing.
 """
 
 from __future__ import annotations

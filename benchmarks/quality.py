@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import importlib.util
 import json
 import zlib
@@ -23,9 +22,8 @@ import av
 import cv2
 import numpy as np
 
-import talkinghead
 from talkinghead import dub
-from talkinghead.bench.machine import weights_hash
+from talkinghead.bench.machine import source_hash, weights_hash
 
 SETS = ("grid_s1", "grid", "anchors", "hq")
 AGAINST = ("aperture_r", "aperture_lag_ms", "aperture_gain", "lip_distance", "lip_distance_still")
@@ -126,15 +124,6 @@ def shown(rows: list[dict[str, Any]], part: str, key: str, median: bool = False)
     return f"{value:.{digits}f}"
 
 
-def code_hash() -> str:
-    """Of the package's own source."""
-    package = Path(talkinghead.__file__).parent
-    source = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        source.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    return source.hexdigest()[:12]
-
-
 def main() -> None:
     """Score, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,7 +133,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--baseline", type=Path, help="JSON of another run, to print beside")
     args = parser.parse_args()
-    work = args.work / f"{weights_hash()}-{code_hash()}"  # what another weight or another line made is not taken up again
+    work = args.work / f"{weights_hash()}-{source_hash()}"
     work.mkdir(parents=True, exist_ok=True)
     scorer, rows, count = load_scorer(args.shared), {}, dict.fromkeys(SETS, 0)
     for row in test_clips(args.shared):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -39,10 +40,18 @@ def versions() -> dict[str, str]:
 
 def weights_hash() -> str:
     """One short hash over all shipped weights."""
+    return _hash_of(path for path in sorted(models_folder().rglob("*")) if path.suffix in (".onnx", ".npz"))
+
+
+def source_hash() -> str:
+    """One short hash over the package's own source."""
+    return _hash_of(sorted(Path(__file__).parents[1].rglob("*.py")))
+
+
+def _hash_of(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(models_folder().rglob("*")):
-        if path.suffix in (".onnx", ".npz"):
-            digest.update(path.read_bytes())
+    for path in files:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -16,7 +16,9 @@ UNIT_FH = 0.01
 """All distances are in hundredths of a face height."""
 SHUT_FH = 0.006
 WIDE = 0.85
+"""Share of what is usual at which vowels of voices without a face are open enough."""
 _FEWEST_VOWELS = 8
+"""Frames of them by which a stretch can be judged."""
 
 
 def lip_metric(latent: LatentModel, eyes: float = _EYE_WEIGHT) -> np.ndarray:
@@ -89,7 +91,6 @@ class LipLoss(nn.Module):
         )[1:]
         middle = closed & torch.roll(closed, 1, 1) & torch.roll(closed, -1, 1)
         return least.sum() / (len(least) + 1) + (over * middle).sum() / (middle.sum() + 1)
-
 
     def narrow(self, made: Tensor, vowels: Tensor, usual: Tensor) -> Tensor:
         """How much less open than ``usual`` (a scalar, as `gaps`) the vowels of voices without a face are: made (b, n, D), vowels

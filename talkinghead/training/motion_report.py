@@ -86,20 +86,32 @@ def figures(latent: LatentModel, clips: list[Clip], codes_of: Callable[[Clip], n
 def closure_recall(
     latent: LatentModel, z_id: np.ndarray, spoken: list[Spoken], speak: Callable[[SpeechFrames], np.ndarray]
 ) -> float:
-    """Share of the p, b and m of phone-aligned speech at which the lips shut: a gap below a fifth of the median open gap (that of
-    the frames of vowels) at some frame. ``speak`` gives the z_dyn (n, D) of features; ``z_id`` is whose lips they are."""
+    """The recall of `lips_of_voices` alone."""
+    return lips_of_voices(latent, z_id, spoken, speak)[0]
+
+
+def lips_of_voices(
+    latent: LatentModel, z_id: np.ndarray, spoken: list[Spoken], speak: Callable[[SpeechFrames], np.ndarray]
+) -> tuple[float, float]:
+    """Closure recall, and the median over files of the open gap in inter-ocular distances: lips that hardly part shut easily.
+
+    The recall is the share of the p, b and m of phone-aligned speech at which the lips shut: a gap below a fifth of the median
+    open gap (that of the frames of vowels) at some frame. ``speak`` gives the z_dyn (n, D) of features; ``z_id`` is whose lips
+    they are.
+    """
     shut = total = 0
+    open_gaps: list[float] = []
     for one in spoken:
         speech = _with_silence(FeatureStream(), one.sound.astype(np.float32))
         gap = openings(latent, z_id, speak(speech))
         phone = one.labels(1.0, len(gap))
-        bound = np.median(gap[np.isin(phone, VOWELS)]) / 5
+        open_gaps.append(float(np.median(gap[np.isin(phone, VOWELS)])))
         starts = np.flatnonzero(np.diff(phone, prepend=-2) != 0)
         for start, end in zip(starts, [*starts[1:], len(phone)], strict=True):
             if phone[start] in CLOSED:
                 total += 1
-                shut += bool(gap[start:end].min() < bound)
-    return shut / max(1, total)
+                shut += bool(gap[start:end].min() < open_gaps[-1] / 5)
+    return shut / max(1, total), float(np.nanmedian(open_gaps))
 
 
 def say(table: dict[str, dict[str, float]]) -> str:
@@ -150,7 +162,8 @@ def main(argv: list[str]) -> None:
     if args.split == "train":
         spoken = spoken[::HELD_FILE]
     for name in sorted({one.speaker.split("/")[0] for one in spoken}):
-        recall = closure_recall(latent, z_id, [one for one in spoken if one.speaker.startswith(f"{name}/")], speak)
-        print(f"{name:15} closure recall of p b m {recall:.2f}")
+        theirs = [one for one in spoken if one.speaker.startswith(f"{name}/")]
+        recall, open_gap = lips_of_voices(latent, z_id, theirs, speak)
+        print(f"{name:15} closure recall of p b m {recall:.2f}, vowels open by {open_gap:.3f}")
     if args.json:
         print(json.dumps(table))

@@ -67,7 +67,7 @@ def material(
         if kind == (only or kind) and (kind == "faces" or copy < (copies + 1) // 2)
     ]
     missing = any(not path.exists() for _, _, path in wanted)
-    sets = _spoken(shared, cache) if missing else {}
+    sets = _spoken(shared, cache, {kind for _, kind, _ in wanted}) if missing else {}
     made: dict[str, list[list[Stream]]] = {kind: [] for kind in names}
     for copy, kind, path in wanted:
         rng = np.random.default_rng([copy, len(kind)])
@@ -79,9 +79,11 @@ def material(
     return made
 
 
-def _spoken(shared: Path, cache: Path) -> dict[str, list[Spoken]]:
-    """Voices without a face, by kind; what has to be synthesised first, while little is in memory."""
-    made = {kind: synthesise(shared, cache, _SYNTHETIC_MIN, diphones=kind == "diphones") for kind in ("synthetic", "diphones")}
+def _spoken(shared: Path, cache: Path, kinds: set[str]) -> dict[str, list[Spoken]]:
+    """Recorded voices without a face, whose babble all copies need, and synthetic ones of those ``kinds``, made first, while
+    little is in memory."""
+    some = [kind for kind in ("synthetic", "diphones") if kind in kinds]
+    made: dict[str, list[Spoken]] = {k: synthesise(shared, cache, _SYNTHETIC_MIN, diphones=k == "diphones") for k in some}
     return {"voices": held_voices(load_spoken(shared))[0], **made}
 
 
@@ -161,12 +163,12 @@ def loss_of(loss: LipLoss, modes: Tensor) -> Any:
         heard = F.cross_entropy(phones[count:].float().transpose(1, 2), labels, ignore_index=-1, label_smoothing=0.05)
         if not faces:
             return heard
-        closed, open_ = (torch.isin(labels, torch.tensor(some, device=labels.device)) for some in (CLOSED, VOWELS))
+        closed, opened = (torch.isin(labels, torch.tensor(some, device=labels.device)) for some in (CLOSED, VOWELS))
         real = delayed(batch["z"])
         # Lips that hardly move shut at every p, b and m: voices without a face must open as those with one do.
         spoken = torch.isin(phones[:count].argmax(-1), torch.tensor(VOWELS, device=labels.device))
         usual = (loss.gaps(real) * spoken).sum() / spoken.sum().clamp(min=1)
-        still = _UNSHUT * loss.unshut(made[count:], closed) + _NARROW * loss.narrow(made[count:], open_, usual)
+        still = _UNSHUT * loss.unshut(made[count:], closed) + _NARROW * loss.narrow(made[count:], opened, usual)
         return loss(made[:count], real, batch["gaps"]) + 1.0 * heard + still
 
     return of
@@ -238,7 +240,8 @@ def main(argv: list[str]) -> None:
     start = begun[0] if begun else SpeechNet()
     start.phones.requires_grad_(not begun)  # the neck keeps its coordinates, by which the motion network knows it
     if args.fresh_lips:
-        start.lips, start.curves = SpeechNet().lips, SpeechNet().curves
+        fresh = SpeechNet()
+        start.lips, start.curves = fresh.lips, fresh.curves
     net = train(start, feed, loss_of(loss, torch.from_numpy(modes)), schedule, checkpoint, check)
     assert isinstance(net, SpeechNet)
     save_weights(net.cpu(), latent, modes, args.out / "speech.safetensors")

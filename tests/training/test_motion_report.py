@@ -14,7 +14,7 @@ from talkinghead.runtime.weights import model_path
 from talkinghead.speech.encoder import LOOKAHEAD_FRAMES
 from talkinghead.speech.features import SpeechFrames
 from talkinghead.training.motion_data import Clip
-from talkinghead.training.motion_report import closure_recall, figures, lagged, openings, rows_of, say
+from talkinghead.training.motion_report import closure_recall, figures, lagged, lips_of_voices, openings, rows_of, say
 from talkinghead.training.sound_bank import PHONE_NAMES, Spoken
 
 COUNT = 200
@@ -78,6 +78,20 @@ def test_a_closure_counts_when_the_lips_shut_in_it(latent: LatentModel) -> None:
     assert speak(1.0) == 1.0
     assert speak(0.5) == speak(0.0) == 0.0
     assert speak(1.0, late=5) < 0.2  # shut, but elsewhere
+
+
+def test_a_voice_s_vowels_are_as_open_as_they_are(latent: LatentModel) -> None:
+    ids = np.array([PHONE_NAMES.index(name) for name in ("SIL", "AA", "SIL")], np.int8)
+    spoken = Spoken("x", np.zeros(SAMPLE_RATE_HZ, np.float16), np.array([0.0, 0.2, 0.8]), ids)
+    z_id, full = np.zeros(latent.size_id), 4 * opener(latent)
+
+    def codes(speech: SpeechFrames) -> np.ndarray:
+        voiced = spoken.labels(1.0, len(speech.rows) - LOOKAHEAD_FRAMES) == ids[1]
+        return np.outer(voiced, full)
+
+    recall, open_gap = lips_of_voices(latent, z_id, [spoken], codes)
+    assert recall == 0.0  # there is nothing to shut at
+    assert open_gap == pytest.approx(float(openings(latent, z_id, full[None])[0]), rel=1e-4)
 
 
 def test_rows_cover_the_look_ahead() -> None:

@@ -97,7 +97,7 @@ def test_speech_is_made_once_and_kept(espeak: Espeak, shared: Path, tmp_path: Pa
         assert one.phone[0] == one.phone[-1] == 0
         assert (np.diff(one.start_s) >= 0).all()
         assert abs(one.start_s[-1] - len(one.sound) / 16_000) < 0.01
-    monkeypatch.setattr(synthetic, "_make", lambda *_, **__: pytest.fail("made twice"))
+    monkeypatch.setattr(synthetic, "_make", lambda *_: pytest.fail("made twice"))
     again = synthesise(shared, tmp_path / "cache", minutes=0.02, seed=3)
     for one, two in zip(spoken, again, strict=True):
         assert one.speaker == two.speaker

@@ -76,10 +76,14 @@ class Networks:
         engines = (self.speech, self.motion, *((self.decoder.mouth, self.decoder.eye) if self.decoder else ()))
         return tuple(engine for engine in engines if isinstance(engine, Batcher))
 
-    def prepare(self) -> None:
-        """Run batches of every size, when something has run already (seconds, on a GPU)."""
+    def prepare(self) -> bool:
+        """Run batches of every size, when something has run already (on a GPU seconds, or minutes where whole frames are drawn
+        there and their kernels were never fused before). Whether there was anything to run."""
         for each in self.batchers:
             each.prepare()
+        if self.device_decoder is not None:
+            self.device_decoder.prepare()
+        return bool(self.batchers) or self.device_decoder is not None
 
     def close(self) -> None:
         """End what `batched` began."""

@@ -15,6 +15,7 @@ from talkinghead.motion.denoiser import HOP_FRAMES, LEVELS
 from talkinghead.networks import load_device_decoder
 
 SESSIONS = (1, 8, 32, 100)
+FORMS = ("rgb", "nv12")
 NOT_HERE = "whole frames on a GPU were not measured: torch finds no CUDA GPU here (check nvidia-smi, install torch with CUDA)"
 _CALLS = {"speech/speech": 1.0, "motion/motion": (len(LEVELS) + 1) / HOP_FRAMES}
 """Of each network a frame."""
@@ -22,9 +23,13 @@ _CALLS = {"speech/speech": 1.0, "motion/motion": (len(LEVELS) + 1) / HOP_FRAMES}
 
 def frame_times(material: Material, rounds: int, device: str = "cuda") -> Iterator[Figure]:
     """One session: from latents to the picture in this machine's memory. ``device``: of torch."""
-    draw = _Drawn(material, device).call(1)
-    yield figure("frame on the GPU, RGB fetched", clocked_ms(partial(draw, "rgb"), rounds))
-    yield figure("frame on the GPU, NV12 fetched", clocked_ms(partial(draw, "nv12"), rounds))
+    drawn = _Drawn(material, device)
+    draw = drawn.call(1)
+    for kernels in ("as they are", "fused"):
+        for form in FORMS:
+            if kernels == "fused":
+                drawn.prepare(1, form)
+            yield figure(f"frame on the GPU, {form.upper()} fetched, kernels {kernels}", clocked_ms(partial(draw, form), rounds))
 
 
 def sessions_held(
@@ -32,6 +37,8 @@ def sessions_held(
 ) -> Iterator[Figure]:
     """Speech, motion and decoder of so many sessions a batch; frames are fetched as NV12."""
     engines, drawn = {name: shipped(name, device) for name in _CALLS}, _Drawn(material, device)
+    drawn.call(1)("nv12")
+    drawn.prepare(max(sessions), "nv12")
     for count in sessions:
         times = [clocked_ms(partial(drawn.call(count), "nv12"), rounds)]
         for name, engine in engines.items():
@@ -50,6 +57,10 @@ class _Drawn:
         portrait, self._size = material.portrait, material.latent.size_dyn
         self._decoder = load_device_decoder(material.latent, device).decoder
         self._slot = self._decoder.add(portrait.face, portrait.points, portrait.code)
+
+    def prepare(self, most: int, form: str) -> None:
+        """Fuse the kernels of batches of up to so many: a minute or so a size."""
+        self._decoder.prepare(most, form)
 
     def call(self, sessions: int) -> Callable[[str], None]:
         """Draws a frame of every session, in a form that is told."""

@@ -49,9 +49,10 @@ class AvatarSource:
         """An avatar to warm up with: of the server's own portrait, else of the mean face on grey, which costs as much to draw."""
         return self._own.twin() if self._own is not None else self._avatar(mean_portrait(self._networks.latent))
 
-    def prepare(self) -> None:
-        """After a first picture: make all that a number of sessions needs, so that none waits for it later."""
-        self._networks.prepare()
+    def prepare(self) -> bool:
+        """After a first picture: make all that a number of sessions needs, so that none waits for it later. Whether there was
+        anything to make: pictures may cost less now."""
+        return self._networks.prepare()
 
     def close(self) -> None:
         """No further avatar can be drawn."""

@@ -100,8 +100,10 @@ def _warm_up(source: AvatarSource, options: ServeOptions) -> int:
     source.load()
     settings = VideoSettings(options.bitrate_bps, gpu=encodes_on_gpu(options.device))
     encoder = (Vp8Encoder if options.codec == "vp8" else H264Encoder)(settings)
-    cost, cores = measure(source.sample(), encoder), available_cores()
-    source.prepare()
+    sample, cores = source.sample(), available_cores()
+    cost = measure(sample, encoder)
+    if source.prepare():
+        cost = measure(sample, encoder)
     held = sessions_held(cost, cores)
     figures = f"{cost.hop_ms:.1f} ms a hop, {cost.draw_ms:.1f} ms to draw, {cost.encode_ms:.1f} ms to encode a picture"
     log.info("a call costs %.2f of %.1f cores (%s): room for %d", cost.cores(), cores, figures, held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class _Packed:
     def __init__(self, arrays: Mapping[str, np.ndarray], dtype: torch.dtype, device: str) -> None:
         self._shapes = {name: array.shape for name, array in arrays.items()}
         self._dtype = dtype
-        size = sum(int(np.prod(shape)) for shape in self._shapes.values())
+        size = sum(prod(shape) for shape in self._shapes.values())
         self.store = torch.zeros(_FIRST, size, dtype=dtype, device=device)
 
     def put(self, slot: int, arrays: Mapping[str, np.ndarray]) -> None:
@@ -48,7 +49,7 @@ class _Packed:
     def rows(self, slots: Tensor) -> Rows:
         flat, start, made = self.store[slots], 0, {}
         for name, shape in self._shapes.items():
-            size = int(np.prod(shape))
+            size = prod(shape)
             made[name] = flat[:, start : start + size].view(len(slots), *shape)
             start += size
         return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from talkinghead.render.decoder import Decoder
 from talkinghead.render.device import output
 from talkinghead.render.device.bank import Bank
 from talkinghead.render.device.eyes import DeviceEyes
+from talkinghead.render.device.fusing import Fuser, Recorder, Recording
 from talkinghead.render.device.geometry import Geometry
 from talkinghead.render.device.mesh import DeviceMesh
 from talkinghead.render.device.mouth import DeviceMouth
@@ -49,7 +51,10 @@ class DeviceDecoder:
         self._grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))
         self._soft: set[int] = set()
         self._lock = threading.RLock()
-        self._graphs: dict[tuple[int, str, bool, int], Graph] = {}
+        self._graphs: dict[tuple[int, str, bool, int], Recording] = {}
+        self._record: Recorder | None = None if device == "cpu" else partial(Graph, torch)
+        self._fuser: Fuser | None = None
+        self._pattern: list[Tensor] = []
 
     def add(self, face: np.ndarray, points: np.ndarray, code: FaceCode) -> int:
         """The number of one portrait more: ``face`` (512, 512, 3) uint8 RGB, its ``points`` (478, 3) px and their ``code``.
@@ -88,13 +93,26 @@ class DeviceDecoder:
         if numbers.ndim != 1 or not len(numbers) or any(len(values) != len(numbers) for values in given):
             raise EngineError("slot (n,), z_pose (n, 6) and z_dyn (n, D) need the same n, 1 or more")
         with self._lock, torch.inference_mode():
+            self._pattern = self._pattern or [values[:1].clone() for values in given]
             soft = not self._soft.isdisjoint(numbers.tolist())
             parts = [self._part(list(part), form, soft) for part in zip(*(v.split(_SIZES[-1]) for v in given), strict=True)]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
 
+    def prepare(self, most: int = _SIZES[-1], form: str = "nv12") -> None:
+        """Record batches up to ``most`` like the first that was drawn, and fuse their kernels (a minute or so a size the first
+        time), so that no session waits for it later. Sizes that come up after it are fused while they are drawn."""
+        with self._lock, torch.inference_mode():
+            if self._record is None or not self._pattern:
+                return
+            self._fuser = self._fuser or Fuser(self._record, self._lock)
+            self._graphs = {}
+            for size in [size for size in _SIZES if size <= most]:
+                self._part([values.expand(size, *values.shape[1:]) for values in self._pattern], form, bool(self._soft))
+        self._fuser.wait()
+
     def _part(self, given: list[Tensor], form: str, soft: bool) -> Tensor:
         count = len(given[0])
-        if self._device == "cpu":
+        if self._record is None:
             return self._frames(given, form, soft)
         size = next(size for size in _SIZES if size >= count)
         given = [torch.cat((values, values[-1:].expand(size - count, *values.shape[1:]))) for values in given]
@@ -102,7 +120,8 @@ class DeviceDecoder:
         if key not in self._graphs:
             self._graphs = {k: graph for k, graph in self._graphs.items() if k[-1] == self._bank.grown}
             here = [values.to(self._device) for values in given]
-            self._graphs[key] = Graph(torch, here, lambda values: (self._frames(values, form, soft),))
+            record = self._record if self._fuser is None else self._fuser.recording
+            self._graphs[key] = record(here, lambda values: (self._frames(values, form, soft),))
         return self._graphs[key].replay(given, copy=True)[0][:count]
 
     def _frames(self, given: list[Tensor], form: str, soft: bool) -> Tensor:

@@ -25,6 +25,7 @@ from talkinghead.runtime.weights import model_path
 PARTS = {"mouth": MOUTH_PX, "eye": EYE_PX}
 _PYRAMID = ("v2", "v4", "v8")
 _MARGIN_PX = 2
+_BESIDE, _MIDDLE = (float(tap) for tap in _KERNEL[:2])
 _MOST_SOFT_PX = 10
 """That `render.softness` finds."""
 
@@ -169,10 +170,9 @@ class _Spots:
 def _detailed(seen: Tensor, change: Tensor, gain: Tensor) -> Tensor:
     """`render.detail.detailed` of patches (n, k, 3, h, w) by gains (n, 1)."""
     made = seen + change
-    blurred = made
-    for axis in (-1, -2):
-        before, after = blurred.roll(1, axis), blurred.roll(-1, axis)  # what wraps round is at the border: nothing is drawn there
-        blurred = _KERNEL[0] * (before + after) + _KERNEL[1] * blurred
+    wide = nn.functional.pad(made.flatten(0, 1), (1, 1, 1, 1), "replicate").unflatten(0, made.shape[:2])
+    blurred = _BESIDE * (wide[..., :-2] + wide[..., 2:]) + _MIDDLE * wide[..., 1:-1]
+    blurred = _BESIDE * (blurred[..., :-2, :] + blurred[..., 2:, :]) + _MIDDLE * blurred[..., 1:-1, :]
     much = nn.functional.avg_pool2d(change.abs().amax(2), _REACH_PX, 1, _REACH_PX // 2)
     return change + (made - blurred) * ((much / _DRAWN).clamp(max=1) * gain[..., None, None]).unsqueeze(2)
 

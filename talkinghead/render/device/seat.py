@@ -15,6 +15,9 @@ import numpy as np
 from talkinghead.motion.latent import FaceCode
 from talkinghead.render.device.decoder import DeviceDecoder
 
+PREPARED = 8
+"""Frames a batch that a server is ready for before its first call: more seldom fall due at once."""
+
 
 @dataclass(eq=False)
 class _Call:
@@ -57,6 +60,10 @@ class SharedDecoder:
             assert call.error is not None
             raise call.error
         return call.image
+
+    def prepare(self, most: int = PREPARED) -> None:
+        """After a first frame: make all that batches of so many need (`DeviceDecoder.prepare`)."""
+        self.decoder.prepare(most)
 
     def _serve(self, calls: list[_Call]) -> None:
         self.batches += 1

@@ -175,6 +175,59 @@ def test_a_frame_can_be_recorded_as_a_graph(pair: Pair, latents: Latents, form: 
     assert not [name for name in recorded.called if any(stop in name for stop in STOPS)]
 
 
+def test_a_frame_is_traced_whole_and_drawn_the_same(pair: Pair, latents: Latents) -> None:
+    """What a compiler gets to fuse: without a way back to Python."""
+    z_pose, z_dyn = (torch.tensor(z[None], dtype=torch.float32) for z in latents(1))
+    given = [torch.tensor([pair.cases[0].slot]), z_pose, z_dyn]
+    traced = torch.compile(pair.device._frames, dynamic=False, fullgraph=True, backend="aot_eager")
+    with torch.inference_mode():
+        expected, got = (frames(given, "rgb", True) for frames in (pair.device._frames, traced))
+    assert (got.int() - expected.int()).abs().max() <= 1
+
+
+def test_the_cpu_needs_no_preparing(pair: Pair, latents: Latents) -> None:
+    pair.drawn((0, *latents(0)))
+    pair.device.prepare()
+    assert not pair.device._graphs
+
+
+class Replayed:
+    """A recording that is made again each time."""
+
+    def __init__(self, given: list[Any], call: Callable[[list[Any]], tuple[Any, ...]]) -> None:
+        self.rows, self._call = len(given[0]), call
+
+    def replay(self, given: list[Any], copy: bool) -> tuple[Any, ...]:
+        assert len(given[0]) == self.rows
+        return self._call(given)
+
+
+def test_batches_are_recorded_by_size_and_prepared_before_they_come(
+    pair: Pair, latents: Latents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused, recorded = list[int](), list[int]()
+
+    def record(given: list[Any], call: Any) -> Replayed:
+        recorded.append(len(given[0]))
+        return Replayed(given, call)
+
+    def compiled(call: Any) -> Any:
+        return lambda given: (fused.append(len(given[0])), call(given))[1]
+
+    monkeypatch.setattr(pair.device, "_record", record)
+    monkeypatch.setattr(pair.device, "_graphs", {})
+    monkeypatch.setattr(pair.device, "_fuser", None)
+    monkeypatch.setattr("talkinghead.render.device.fusing.inductor", compiled)
+    rows = [(0, *latents(seed)) for seed in (0, 1, 2)]
+    expected = pair.drawn(*rows)
+    assert recorded == [4] and not fused  # three are filled up, nothing is fused unasked
+    pair.device.prepare(4, "rgb")
+    assert sorted(recorded) == [1, 1, 2, 2, 4, 4, 4] and set(fused) == {1, 2, 4}
+    fused.clear()
+    np.testing.assert_array_equal(pair.drawn(*rows), expected)
+    assert fused == [4] and len(recorded) == 7
+
+
 def test_wrong_calls_are_told(pair: Pair, latents: Latents) -> None:
     z_pose, z_dyn = latents(0)
     with pytest.raises(EngineError, match="rgb or nv12, not 'bgr'"):

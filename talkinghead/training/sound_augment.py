@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from talkinghead.constants import SAMPLE_RATE_HZ
 
 
-def augment(sound: np.ndarray, rng: np.random.Generator, babble: np.ndarray) -> np.ndarray:
-    """Sound (n,) float32 at 16 kHz, changed at random: colour, band limits, room, noise, coarse codec, gain, clipping. No delay.
+@dataclass(frozen=True)
+class Behind:
+    """What may be heard behind a voice: long stretches (n,) float32 of other voices and of music, longer than any sound."""
 
-    ``babble`` is any long stretch of other voices (at least as long as ``sound``).
-    """
+    voices: np.ndarray
+    music: np.ndarray
+
+
+def augment(sound: np.ndarray, rng: np.random.Generator, behind: Behind) -> np.ndarray:
+    """Sound (n,) float32 at 16 kHz, changed at random: colour, band limits, room, noise, coarse codec, gain, clipping.
+    No delay."""
     x = sound.astype(np.float32)
     x = _filtered(x, rng)
     x = x / (np.sqrt(np.mean(x**2)) + 1e-5) * 0.05
     if rng.uniform() < 0.65:
-        x = x + _noise(len(x), rng, babble) * 0.05 * 10 ** (-rng.uniform(4, 35) / 20)
+        x = x + _noise(len(x), rng, behind) * 0.05 * 10 ** (-rng.uniform(4, 35) / 20)
     if rng.uniform() < 0.1:
         x = mu_law(x / (np.abs(x).max() + 1e-6)) * np.float32(0.05 / 0.2)
     x = x * 10 ** (rng.uniform(-28, 16) / 20)
@@ -51,11 +59,13 @@ def _room(rng: np.random.Generator) -> np.ndarray:
     return tail
 
 
-def _noise(count: int, rng: np.random.Generator, babble: np.ndarray) -> np.ndarray:
-    """Unit-power noise (count,): coloured hiss, hum, or many voices."""
-    if rng.uniform() < 0.3:
-        starts = rng.integers(0, max(1, len(babble) - count), 5)
-        noise = np.sum([babble[s : s + count] for s in starts], 0)
+def _noise(count: int, rng: np.random.Generator, behind: Behind) -> np.ndarray:
+    """Unit-power noise (count,): coloured hiss, hum, many voices, or music."""
+    chance = rng.uniform()
+    if chance < 0.45:
+        source, many = (behind.voices, 5) if chance < 0.25 else (behind.music, 1)
+        starts = rng.integers(0, max(1, len(source) - count), many)
+        noise = np.sum([source[s : s + count] for s in starts], 0)
         noise = np.pad(noise, (0, count - len(noise)))
     else:
         hz = np.fft.rfftfreq(count, 1 / SAMPLE_RATE_HZ)

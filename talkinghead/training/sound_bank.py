@@ -18,12 +18,13 @@ import soxr
 from talkinghead.constants import FRAME_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkinghead.speech.features import FeatureStream
 from talkinghead.training.motion_data import Clip, load_sound
-from talkinghead.training.sound_augment import augment
+from talkinghead.training.sound_augment import Behind, augment
 from talkinghead.training.track import read_tsv
 
 _PHONES = "SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
 PHONE_NAMES = tuple(_PHONES.split())
 CLOSED = tuple(PHONE_NAMES.index(p) for p in ("P", "B", "M"))
+SILENCE = PHONE_NAMES.index("SIL")
 UNKNOWN = -1
 HELD_FILE = 25
 """Every such file of phone-aligned speech is held out of training, for choosing."""
@@ -53,14 +54,14 @@ def _faster(values: np.ndarray, speed: float) -> np.ndarray:
     return values[low] * (1 - share) + values[low + 1] * share
 
 
-def _disguised(sound: np.ndarray, speed: float, rng: np.random.Generator, babble: np.ndarray, plain: bool) -> np.ndarray:
+def _disguised(sound: np.ndarray, speed: float, rng: np.random.Generator, behind: Behind, plain: bool) -> np.ndarray:
     if speed != 1.0:
         sound = soxr.resample(sound, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ, "MQ")
-    return sound if plain else augment(sound, rng, babble)
+    return sound if plain else augment(sound, rng, behind)
 
 
 def face_streams(
-    clips: list[Clip], gaps_of: dict[str, np.ndarray], rng: np.random.Generator, babble: np.ndarray
+    clips: list[Clip], gaps_of: dict[str, np.ndarray], rng: np.random.Generator, behind: Behind
 ) -> Iterator[Stream]:
     """One disguised copy of audible clips; ``gaps_of`` gives a clip's inner-lip gap vectors at rest (15,)."""
     people: dict[tuple[str, str], list[Clip]] = defaultdict(list)
@@ -71,12 +72,12 @@ def face_streams(
         for clip in theirs:
             batch.append(clip)
             if sum(len(c.z_dyn) for c in batch) > _STREAM_S * FRAME_RATE_HZ or clip is theirs[-1]:
-                yield _face_stream(source, batch, gaps_of, rng, babble)
+                yield _face_stream(source, batch, gaps_of, rng, behind)
                 batch = []
 
 
 def _face_stream(
-    source: str, clips: list[Clip], gaps_of: dict[str, np.ndarray], rng: np.random.Generator, babble: np.ndarray
+    source: str, clips: list[Clip], gaps_of: dict[str, np.ndarray], rng: np.random.Generator, behind: Behind
 ) -> Stream:
     counts = [min(len(c.z_dyn), len(c.sound) // SAMPLES_PER_FRAME) for c in clips]
     pairs = list(zip(clips, counts, strict=True))
@@ -84,7 +85,7 @@ def _face_stream(
     z_dyn, z_pose = (np.concatenate([getattr(c, name)[:n] for c, n in pairs]) for name in ("z_dyn", "z_pose"))
     gaps = np.concatenate([np.tile(gaps_of[c.name], (n, 1)) for c, n in pairs])
     speed = 1 + rng.uniform(-_SPEED, _SPEED) if rng.uniform() < 0.6 else 1.0
-    rows = FeatureStream().push(_disguised(sound, speed, rng, babble, rng.uniform() < 0.15)).rows
+    rows = FeatureStream().push(_disguised(sound, speed, rng, behind, rng.uniform() < 0.15)).rows
     if speed != 1.0:
         z_dyn, z_pose, gaps = (_faster(values, speed) for values in (z_dyn, z_pose, gaps))
     n = min(len(rows), len(z_dyn))
@@ -134,7 +135,7 @@ def load_spoken(shared: Path, split: str = "train") -> list[Spoken]:
     return spoken
 
 
-def phone_streams(spoken: list[Spoken], rng: np.random.Generator, babble: np.ndarray) -> Iterator[Stream]:
+def phone_streams(spoken: list[Spoken], rng: np.random.Generator, behind: Behind) -> Iterator[Stream]:
     """One disguised copy of phone-aligned speech, in streams of about a minute at most."""
     piece = 30 * SAMPLE_RATE_HZ
     for one in spoken:
@@ -144,7 +145,7 @@ def phone_streams(spoken: list[Spoken], rng: np.random.Generator, babble: np.nda
             if len(sound) < SAMPLE_RATE_HZ * 3:
                 continue
             speed = 1 + rng.uniform(-_SPEED, _SPEED) if rng.uniform() < 0.6 else 1.0
-            rows = FeatureStream().push(_disguised(sound, speed, rng, babble, rng.uniform() < 0.15)).rows
+            rows = FeatureStream().push(_disguised(sound, speed, rng, behind, rng.uniform() < 0.15)).rows
             ahead = max(0, at) / SAMPLE_RATE_HZ
             moved = Spoken(one.speaker, one.sound[:0], one.start_s - ahead, one.phone)
             yield Stream("speech", rows.astype(np.float16), phones=moved.labels(speed, len(rows)))

@@ -2,10 +2,10 @@
 
     talkinghead train speech --shared SHARED --cache CACHE --out models/speech
 
-A hundred voices with phone labels, in six languages, and synthetic voices with exact phone times teach the trunk to hear speech
-instead of one microphone (``--phones-only``: nothing else); faces teach what lips do, by the distance of points, their speed and
-the opening's concordance. On the voices without a face the lips must shut at p, b, m, and open at vowels as usual. Some people
-are held out of training for choosing.
+A hundred voices with phone labels, in six languages, synthetic voices with exact phone times, and music and noise in which
+nobody speaks teach the trunk to hear speech instead of one microphone (``--phones-only``: nothing else); faces teach what lips
+do, by the distance of points, their speed and the opening's concordance. On the voices without a face the lips must shut at p, b,
+m, and open at vowels as usual; where nobody speaks they stay shut. Some people are held out of training for choosing.
 """
 
 from __future__ import annotations
@@ -34,18 +34,33 @@ from talkinghead.training.loop import Schedule, train
 from talkinghead.training.motion_data import SOURCES, Clip, fingerprint, hold_out, load_clips
 from talkinghead.training.motion_report import VOWELS, closure_recall, figures, rows_of, say
 from talkinghead.training.offsets import all_in_step
-from talkinghead.training.sound_bank import CLOSED, HELD_FILE, Spoken, Stream, face_streams, kept, load_spoken, phone_streams
+from talkinghead.training.sound_augment import Behind
+from talkinghead.training.sound_bank import (
+    CLOSED,
+    HELD_FILE,
+    SILENCE,
+    Spoken,
+    Stream,
+    face_streams,
+    kept,
+    load_spoken,
+    phone_streams,
+)
+from talkinghead.training.sounds import made_up
 from talkinghead.training.synthetic import synthesise
 
 SEGMENT = 96
 FACES = 16
-VOICES = {"voices": 12, "synthetic": 4, "diphones": 8}
-"""Segments a batch, of faces and of each kind of voices without one."""
+VOICES = {"voices": 12, "synthetic": 4, "diphones": 8, "sounds": 4}
+"""Segments a batch, of faces and of each kind of voices without one, or of what is no voice."""
 SHARES = {"grid_s1": 0.28, "anchors": 0.60, "hq": 0.12}
 _SYNTHETIC_MIN = 150.0
 """Of espeak-ng's own voices, and of its diphones'."""
+_SOUNDS_MIN, _BEHIND_MIN = 60.0, 15.0
+"""Of made-up sounds in which nobody speaks, and of others behind voices."""
+_BEHIND = "behind"
 _MODES, _BASIS = "lip_modes", "basis_dyn"
-_UNSHUT, _NARROW = 0.5, 1.0
+_UNSHUT, _NARROW, _QUIET = 0.5, 1.0, 0.5
 
 
 def held_voices(spoken: list[Spoken]) -> tuple[list[Spoken], list[Spoken]]:
@@ -68,22 +83,24 @@ def material(
     ]
     missing = any(not path.exists() for _, _, path in wanted)
     sets = _spoken(shared, cache, {kind for _, kind, _ in wanted}) if missing else {}
+    voices, music = ([s.sound[: 10 * 16_000] for s in sets.get(kind, [])] for kind in ("voices", _BEHIND))
+    behind = Behind(*(np.concatenate([np.zeros(1), *some]).astype(np.float32) for some in (voices, music)))
     made: dict[str, list[list[Stream]]] = {kind: [] for kind in names}
     for copy, kind, path in wanted:
         rng = np.random.default_rng([copy, len(kind)])
-        babble = np.concatenate([np.zeros(1), *(s.sound[: 10 * 16_000] for s in sets.get("voices", []))]).astype(np.float32)
         faces = kind == "faces"
-        fresh = face_streams(clips, gaps_of, rng, babble) if faces else phone_streams(sets.get(kind, []), rng, babble)
+        fresh = face_streams(clips, gaps_of, rng, behind) if faces else phone_streams(sets.get(kind, []), rng, behind)
         made[kind].append(kept(path, fresh))
         print(f"{kind}, copy {copy + 1} of {copies}", flush=True)
     return made
 
 
 def _spoken(shared: Path, cache: Path, kinds: set[str]) -> dict[str, list[Spoken]]:
-    """Recorded voices without a face, whose babble all copies need, and synthetic ones of those ``kinds``, made first, while
-    little is in memory."""
+    """Recorded voices without a face and music, which all copies need behind them, and synthetic ones of those ``kinds``, made
+    first, while little is in memory."""
     some = [kind for kind in ("synthetic", "diphones") if kind in kinds]
     made: dict[str, list[Spoken]] = {k: synthesise(shared, cache, _SYNTHETIC_MIN, diphones=k == "diphones") for k in some}
+    made |= {"sounds": made_up(_SOUNDS_MIN), _BEHIND: made_up(_BEHIND_MIN, seed=1)}
     return {"voices": held_voices(load_spoken(shared))[0], **made}
 
 
@@ -153,7 +170,7 @@ def _warped(rows: Tensor) -> Tensor:
 
 
 def loss_of(loss: LipLoss, modes: Tensor) -> Any:
-    """The training loss: lips of faces, phones, and closures and vowels of voices without a face."""
+    """The training loss: lips of faces, phones, and closures, vowels and silence of voices without a face."""
 
     def of(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         faces = [batch["rows"]] if "rows" in batch else []
@@ -169,6 +186,7 @@ def loss_of(loss: LipLoss, modes: Tensor) -> Any:
         spoken = torch.isin(phones[:count].argmax(-1), torch.tensor(VOWELS, device=labels.device))
         usual = (loss.gaps(real) * spoken).sum() / spoken.sum().clamp(min=1)
         still = _UNSHUT * loss.unshut(made[count:], closed) + _NARROW * loss.narrow(made[count:], opened, usual)
+        still = still + _QUIET * loss.apart(made[count:], (labels == SILENCE).all(1))
         return loss(made[:count], real, batch["gaps"]) + 1.0 * heard + still
 
     return of

@@ -10,10 +10,11 @@ import pytest
 from talkinghead.constants import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkinghead.speech.features import BANDS, FEATURES, SUB_FRAMES
 from talkinghead.training.motion_data import Clip
+from talkinghead.training.sound_augment import Behind
 from talkinghead.training.sound_bank import PHONE_NAMES, Spoken, Stream, face_streams, kept, phone_streams
 
 LOUD = BANDS * SUB_FRAMES
-BABBLE = np.random.default_rng(0).standard_normal(20 * SAMPLE_RATE_HZ).astype(np.float32)
+BEHIND = Behind(*np.random.default_rng(0).standard_normal((2, 20 * SAMPLE_RATE_HZ)).astype(np.float32))
 
 
 def bursts(frames: int, every: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +35,7 @@ def test_clips_of_one_person_are_strung_together() -> None:
     clips = [clip("a", "x", 120), clip("b", "y", 130), clip("c", "x", 150)]
     gaps = {c.name: np.full(15, k) for k, c in enumerate(clips)}
     for seed in range(4):  # several speeds
-        streams = list(face_streams(clips, gaps, np.random.default_rng(seed), BABBLE))
+        streams = list(face_streams(clips, gaps, np.random.default_rng(seed), BEHIND))
         assert len(streams) == 2 and all(s.source == "hq" for s in streams)
         for stream in streams:
             assert stream.z_dyn is not None and stream.z_pose is not None and stream.gaps is not None and stream.cuts is not None
@@ -62,7 +63,7 @@ def test_phones_stay_with_their_sound() -> None:
     start_s = np.arange(0, 1600, 15) / 40
     phone = np.where(np.arange(len(start_s)) % 2 == 1, PHONE_NAMES.index("AA"), 0).astype(np.int8)
     spoken = Spoken("x", sound.astype(np.float16), start_s, phone)
-    streams = list(phone_streams([spoken], np.random.default_rng(3), BABBLE))
+    streams = list(phone_streams([spoken], np.random.default_rng(3), BEHIND))
     assert 0.9 * 1600 < sum(len(s.rows) for s in streams) < 1.2 * 1600
     for stream in streams:
         assert stream.phones is not None and len(stream.phones) == len(stream.rows)

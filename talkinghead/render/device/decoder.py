@@ -105,9 +105,9 @@ class DeviceDecoder:
             if self._record is None or not self._pattern:
                 return
             self._fuser = self._fuser or Fuser(self._record, self._lock)
-            self._graphs = {}
+            self._graphs, soft = {}, int(self._pattern[0]) in self._soft
             for size in [size for size in _SIZES if size <= most]:
-                self._part([values.expand(size, *values.shape[1:]) for values in self._pattern], form, bool(self._soft))
+                self._part([values.expand(size, *values.shape[1:]) for values in self._pattern], form, soft)
         self._fuser.wait()
 
     def _part(self, given: list[Tensor], form: str, soft: bool) -> Tensor:

@@ -217,6 +217,7 @@ def test_batches_are_recorded_by_size_and_prepared_before_they_come(
     monkeypatch.setattr(pair.device, "_record", record)
     monkeypatch.setattr(pair.device, "_graphs", {})
     monkeypatch.setattr(pair.device, "_fuser", None)
+    monkeypatch.setattr(pair.device, "_pattern", [])
     monkeypatch.setattr("talkinghead.render.device.fusing.inductor", compiled)
     rows = [(0, *latents(seed)) for seed in (0, 1, 2)]
     expected = pair.drawn(*rows)

@@ -47,7 +47,7 @@ from talkinghead.training.sound_bank import (
     phone_streams,
 )
 from talkinghead.training.sounds import made_up
-from talkinghead.training.synthetic import synthesise
+from talkinghead.training.synthetic import MBROLA, OWN, synthesise
 
 SEGMENT = 96
 FACES = 16
@@ -98,8 +98,8 @@ def material(
 def _spoken(shared: Path, cache: Path, kinds: set[str]) -> dict[str, list[Spoken]]:
     """Recorded voices without a face and music, which all copies need behind them, and synthetic ones of those ``kinds``, made
     first, while little is in memory."""
-    some = [kind for kind in ("synthetic", "diphones") if kind in kinds]
-    made: dict[str, list[Spoken]] = {k: synthesise(shared, cache, _SYNTHETIC_MIN, diphones=k == "diphones") for k in some}
+    casts = {"synthetic": OWN, "diphones": MBROLA}
+    made = {kind: synthesise(shared, cache, _SYNTHETIC_MIN, cast=cast) for kind, cast in casts.items() if kind in kinds}
     made |= {"sounds": made_up(_SOUNDS_MIN), _BEHIND: made_up(_BEHIND_MIN, seed=1)}
     return {"voices": held_voices(load_spoken(shared))[0], **made}
 

@@ -190,19 +190,37 @@ def sentences(shared: Path) -> dict[str, list[str]]:
     return {language: sorted(found[language]) for language in VOICES if found[language]}
 
 
-def _voice(language: str, rng: np.random.Generator, diphones: bool) -> tuple[str, str, str]:
-    """A voice of a language, whose table of phones it speaks by, and its variant."""
-    if not diphones:
+class Cast:
+    """Who reads aloud: espeak-ng's own voices. ``name`` is that of what is kept."""
+
+    name = "espeak"
+    languages = tuple(VOICES)
+
+    def drawn(self, language: str, rng: np.random.Generator) -> tuple[str, str, str]:
+        """A voice of a language, whose table of phones it speaks by, and its variant."""
         accent, variant = str(rng.choice(VOICES[language])), str(rng.choice(VARIANTS))
         return accent + variant, accent, variant
-    name = str(rng.choice(DIPHONES[language].split()))
-    return _DIPHONES + name, "en-us" if name.startswith("us") else language, ""
 
 
-def _read_aloud(language: str, texts: Iterator[str], rng: np.random.Generator, unmapped: Counter[str], diphones: bool) -> Spoken:
+class DiphoneCast(Cast):
+    """Voices of MBROLA."""
+
+    name = "mbrola"
+    languages = tuple(DIPHONES)
+
+    def drawn(self, language: str, rng: np.random.Generator) -> tuple[str, str, str]:
+        """See `Cast`; there are no variants."""
+        name = str(rng.choice(DIPHONES[language].split()))
+        return _DIPHONES + name, "en-us" if name.startswith("us") else language, ""
+
+
+OWN, MBROLA = Cast(), DiphoneCast()
+
+
+def _read_aloud(cast: Cast, language: str, texts: Iterator[str], rng: np.random.Generator, unmapped: Counter[str]) -> Spoken:
     """20 to 60 s of one voice, with 0.1 to 0.6 s of silence between sentences."""
     espeak = engine()
-    voice, accent, variant = _voice(language, rng, diphones)
+    voice, accent, variant = cast.drawn(language, rng)
     rate, pitch, spread = int(rng.integers(120, 231)), int(rng.integers(20, 81)), int(rng.integers(20, 81))
     length_s = rng.uniform(20, 50)
     pieces: list[np.ndarray] = []
@@ -235,9 +253,9 @@ def _shuffled(texts: list[str], rng: np.random.Generator) -> Iterator[str]:
             yield texts[k]
 
 
-def _make(shared: Path, minutes: float, seed: int, diphones: bool) -> list[Spoken]:
+def _make(shared: Path, minutes: float, seed: int, cast: Cast) -> list[Spoken]:
     rng = np.random.default_rng(seed)
-    texts = {language: said for language, said in sentences(shared).items() if language in DIPHONES or not diphones}
+    texts = {language: said for language, said in sentences(shared).items() if language in cast.languages}
     total = sum(_SHARES[language] for language in texts)
     spoken: list[Spoken] = []
     unmapped: Counter[str] = Counter()
@@ -245,23 +263,22 @@ def _make(shared: Path, minutes: float, seed: int, diphones: bool) -> list[Spoke
         wanted = minutes * 60 * SAMPLE_RATE_HZ * _SHARES[language] / total
         stream = _shuffled(theirs, rng)
         while wanted > 0:
-            spoken.append(_read_aloud(language, stream, rng, unmapped, diphones))
+            spoken.append(_read_aloud(cast, language, stream, rng, unmapped))
             wanted -= len(spoken[-1].sound)
     if unmapped:
         print(f"synthetic: {sum(unmapped.values())} symbols have no phone: {dict(unmapped.most_common())}", flush=True)
     return [spoken[k] for k in rng.permutation(len(spoken))]
 
 
-def synthesise(shared: Path, cache: Path, minutes: float = 120.0, seed: int = 0, diphones: bool = False) -> list[Spoken]:
-    """About ``minutes`` of phone-labelled speech in six languages and many voices, kept under cache/synthetic. ``diphones``: in
-    five, by MBROLA's voices.
+def synthesise(shared: Path, cache: Path, minutes: float = 120.0, seed: int = 0, cast: Cast = OWN) -> list[Spoken]:
+    """About ``minutes`` of phone-labelled speech in the languages and voices of a ``cast``, kept under cache/synthetic.
 
     Speakers are named like "espeak/de+f2", "espeak/mb-de2". Texts and voices follow ``seed``; the engine's own breath noise does
     not. Raises TalkingHeadError where the speech has to be made and espeak-ng, or a voice, is not installed.
     """
-    path = cache / "synthetic" / f"{'mbrola' if diphones else 'espeak'}_v{_VERSION}_{minutes:g}min_seed{seed}.npz"
+    path = cache / "synthetic" / f"{cast.name}_v{_VERSION}_{minutes:g}min_seed{seed}.npz"
     if not path.exists():
-        spoken = _make(shared, minutes, seed, diphones)
+        spoken = _make(shared, minutes, seed, cast)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
         flat = {f"{k:05}.{name}": getattr(one, name) for k, one in enumerate(spoken) for name in ("sound", "start_s", "phone")}
@@ -283,7 +300,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--diphones", action="store_true", help="voices of MBROLA, not espeak-ng's own")
     args = parser.parse_args(argv)
-    spoken = synthesise(args.shared, args.cache, args.minutes, args.seed, args.diphones)
+    spoken = synthesise(args.shared, args.cache, args.minutes, args.seed, MBROLA if args.diphones else OWN)
     minutes: dict[str, float] = defaultdict(float)
     counts: Counter[str] = Counter()
     for one in spoken:

@@ -7,7 +7,7 @@ left as it is.
 
 from __future__ import annotations
 
-from talkinghead.constants import FRAME_RATE_HZ
+from talkinghead.motion.moments import Moments
 
 USUAL_SD_FH = 0.036
 """Standard deviation of the opening in speech, face heights: what the gain aims at."""
@@ -16,28 +16,21 @@ _PRIOR_S = 1.5
 """Seconds of usual speech that a voice is taken to have spoken before it is heard: the first words are not changed."""
 _PRIOR_MEAN_FH = 0.03
 _MEMORY_S = 5.0
+_LEAST_SD_FH = 1e-4
 
 
 class Articulation:
-    """Running moments of the opening, in speech alone."""
+    """Brings the opening of timid lips up, in speech alone."""
 
     def __init__(self) -> None:
-        self._keep = 1 - 1 / (_MEMORY_S * FRAME_RATE_HZ)
-        self.reset()
+        self._opening = Moments(_PRIOR_MEAN_FH, USUAL_SD_FH, _PRIOR_S, _MEMORY_S)
 
     def reset(self) -> None:
         """A voice that was not heard yet."""
-        self._weight = _PRIOR_S * FRAME_RATE_HZ
-        self._sum = self._weight * _PRIOR_MEAN_FH
-        self._squares = self._weight * (_PRIOR_MEAN_FH**2 + USUAL_SD_FH**2)
+        self._opening.reset()
 
     def gain(self, opening_fh: float, gate: float) -> float:
         """The factor, 1 to LARGEST_GAIN, for a frame whose lips are ``opening_fh`` further open than at rest; ``gate`` 0 to 1
         says how far it is speech."""
-        keep = 1 - gate * (1 - self._keep)
-        self._weight = keep * self._weight + gate
-        self._sum = keep * self._sum + gate * opening_fh
-        self._squares = keep * self._squares + gate * opening_fh**2
-        mean = self._sum / self._weight
-        deviation = max(self._squares / self._weight - mean**2, 1e-8) ** 0.5
-        return min(max(USUAL_SD_FH / deviation, 1.0), LARGEST_GAIN)
+        self._opening.add(opening_fh, gate)
+        return min(max(USUAL_SD_FH / max(self._opening.deviation, _LEAST_SD_FH), 1.0), LARGEST_GAIN)

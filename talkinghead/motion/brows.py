@@ -14,6 +14,7 @@ import numpy as np
 
 from talkinghead.constants import FRAME_RATE_HZ, POINTS
 from talkinghead.motion.latent import BROWS, LatentModel
+from talkinghead.motion.moments import Moments
 from talkinghead.motion.ramp import smooth
 from talkinghead.motion.style import code_of
 
@@ -48,8 +49,7 @@ class Brows:
     def reset(self, seed: np.random.SeedSequence) -> None:
         """Begin anew: no voice was heard."""
         self._rng = np.random.default_rng(seed)
-        self._weight = _PRIOR_S * FRAME_RATE_HZ
-        self._mean, self._variance = _PRIOR_LOUD, _PRIOR_DEVIATION**2
+        self._usual = Moments(_PRIOR_LOUD, _PRIOR_DEVIATION, _PRIOR_S, _MEMORY_S)
         self._loud, self._stood_out = 0.0, False
         self._at_s = math.inf  # since the last raise began
         self._height_fh = self._hold_s = self._left_fh = 0.0
@@ -70,13 +70,9 @@ class Brows:
     def _accent(self, gate: float, loud: float) -> bool:
         """Whether the voice begins to stand out of itself."""
         self._loud += (loud - self._loud) / (_LOUD_S * FRAME_RATE_HZ)
-        stands_out = gate > 0.5 and self._loud > self._mean + _ACCENT * math.sqrt(self._variance)
+        stands_out = gate > 0.5 and self._loud > self._usual.mean + _ACCENT * self._usual.deviation
         begins, self._stood_out = stands_out and not self._stood_out, stands_out
-        self._weight = min(self._weight + gate, _MEMORY_S * FRAME_RATE_HZ)
-        share = gate / self._weight
-        apart = loud - self._mean
-        self._mean += share * apart
-        self._variance += share * (apart * apart - self._variance)
+        self._usual.add(loud, gate)
         return begins
 
     def _height(self) -> float:

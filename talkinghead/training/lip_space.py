@@ -92,6 +92,10 @@ class LipLoss(nn.Module):
         middle = closed & torch.roll(closed, 1, 1) & torch.roll(closed, -1, 1)
         return least.sum() / (len(least) + 1) + (over * middle).sum() / (middle.sum() + 1)
 
+    def apart(self, made: Tensor, quiet: Tensor) -> Tensor:
+        """How far lips stand open in stretches in which nobody speaks: made (b, n, D), quiet (b,) bool."""
+        return (F.relu(self.gaps(made) - SHUT_FH / UNIT_FH).mean(1) * quiet).sum() / quiet.sum().clamp(min=1)
+
     def narrow(self, made: Tensor, vowels: Tensor, usual: Tensor) -> Tensor:
         """How much less open than ``usual`` (a scalar, as `gaps`) the vowels of voices without a face are: made (b, n, D), vowels
         (b, n) bool. A stretch counts by its mean; one that opens by WIDE of what is usual is wide enough."""

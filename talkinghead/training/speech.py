@@ -3,9 +3,9 @@
     talkinghead train speech --shared SHARED --cache CACHE --out models/speech
 
 A hundred voices with phone labels, in six languages, synthetic voices with exact phone times, and music and noise in which
-nobody speaks teach the trunk to hear speech instead of one microphone (``--phones-only``); faces teach what lips do, by the
-distance of points, their speed and the opening's concordance. On the voices without a face the lips must shut at p, b, m, and
-open at vowels as usual. Some people are held out of training for choosing.
+nobody speaks teach the trunk to hear speech instead of one microphone (``--phones-only``: nothing else); faces teach what lips
+do, by the distance of points, their speed and the opening's concordance. On the voices without a face the lips must shut at p, b,
+m, and open at vowels as usual; where nobody speaks they stay shut. Some people are held out of training for choosing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from talkinghead.training.sound_augment import Behind
 from talkinghead.training.sound_bank import (
     CLOSED,
     HELD_FILE,
+    SILENCE,
     Spoken,
     Stream,
     face_streams,
@@ -51,16 +52,15 @@ from talkinghead.training.synthetic import MBROLA, OWN, synthesise
 SEGMENT = 96
 FACES = 16
 VOICES = {"voices": 12, "synthetic": 4, "diphones": 8, "sounds": 4}
-"""Segments a batch, of faces and of each kind of voices without one. Of sounds that are no voice only the trunk hears: lips that
-it teaches are still under music, and follow faces worse where they are taught that too."""
+"""Segments a batch, of faces and of each kind of voices without one, or of what is no voice."""
 SHARES = {"grid_s1": 0.28, "anchors": 0.60, "hq": 0.12}
 _SYNTHETIC_MIN = 150.0
 """Of espeak-ng's own voices, and of its diphones'."""
 _SOUNDS_MIN, _BEHIND_MIN = 60.0, 15.0
 """Of made-up sounds in which nobody speaks, and of others behind voices."""
-_NO_VOICE, _BEHIND = "sounds", "behind"
+_BEHIND = "behind"
 _MODES, _BASIS = "lip_modes", "basis_dyn"
-_UNSHUT, _NARROW = 0.5, 1.0
+_UNSHUT, _NARROW, _QUIET = 0.5, 1.0, 0.5
 
 
 def held_voices(spoken: list[Spoken]) -> tuple[list[Spoken], list[Spoken]]:
@@ -118,7 +118,7 @@ def batches(bank: dict[str, list[list[Stream]]], rng: np.random.Generator, faces
                 assert values is not None
                 cut[name].append(values[at])
         for kind, count in VOICES.items():
-            for _ in range(0 if faces and kind == _NO_VOICE else count):
+            for _ in range(count):
                 x = _drawn(bank[kind][int(rng.integers(len(bank[kind])))], rng)
                 assert x.phones is not None
                 at = _span(min(len(x.rows), len(x.phones)), rng)
@@ -170,7 +170,7 @@ def _warped(rows: Tensor) -> Tensor:
 
 
 def loss_of(loss: LipLoss, modes: Tensor) -> Any:
-    """The training loss: lips of faces, phones, and closures and vowels of voices without a face."""
+    """The training loss: lips of faces, phones, and closures, vowels and silence of voices without a face."""
 
     def of(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         faces = [batch["rows"]] if "rows" in batch else []
@@ -186,6 +186,7 @@ def loss_of(loss: LipLoss, modes: Tensor) -> Any:
         spoken = torch.isin(phones[:count].argmax(-1), torch.tensor(VOWELS, device=labels.device))
         usual = (loss.gaps(real) * spoken).sum() / spoken.sum().clamp(min=1)
         still = _UNSHUT * loss.unshut(made[count:], closed) + _NARROW * loss.narrow(made[count:], opened, usual)
+        still = still + _QUIET * loss.apart(made[count:], (labels == SILENCE).all(1))
         return loss(made[:count], real, batch["gaps"]) + 1.0 * heard + still
 
     return of

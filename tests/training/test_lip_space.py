@@ -145,3 +145,10 @@ def test_vowels_are_narrow_by_what_they_lack_of_usual(loss: LipLoss) -> None:
     assert float(loss.narrow(opened, vowels, usual)) == pytest.approx((0.0 + 0.5 + 0.0) / 3, abs=0.01)
     opened[1, ~vowels[1], 0] = 50.0  # what is not a vowel does not count
     assert float(loss.narrow(opened, vowels, usual)) == pytest.approx(0.5 / 3, abs=0.01)
+
+
+def test_lips_are_apart_by_what_they_open_where_nobody_speaks(loss: LipLoss) -> None:
+    opened = torch.zeros(3, 40, 2)
+    opened[..., 0] = torch.tensor([4.6, 0.5, 9.0])[:, None]
+    assert float(loss.apart(opened, torch.tensor([True, True, False]))) == pytest.approx((4.0 + 0.0) / 2, abs=0.02)
+    assert float(loss.apart(opened, torch.zeros(3, dtype=torch.bool))) == 0

@@ -17,8 +17,8 @@ from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
 from talkinghead.speech.encoder import CURVES, LOOKAHEAD_FRAMES, NECK, SPEECH_FEATURES, SpeechEncoder  # noqa: E402
 from talkinghead.speech.features import BANDS, FEATURES, SUB_FRAMES, SpeechFrames  # noqa: E402
-from talkinghead.training.lip_space import LipLoss, rest_gaps  # noqa: E402
-from talkinghead.training.sound_bank import Spoken, Stream  # noqa: E402
+from talkinghead.training.lip_space import LipLoss, lip_modes, rest_gaps  # noqa: E402
+from talkinghead.training.sound_bank import SILENCE, Spoken, Stream  # noqa: E402
 from talkinghead.training.speech import (  # noqa: E402
     FACES,
     SEGMENT,
@@ -36,7 +36,7 @@ from talkinghead.training.speech import (  # noqa: E402
 
 MEL = BANDS * SUB_FRAMES
 """Columns of bands; behind them loudness and voice."""
-SPOKEN = sum(count for kind, count in VOICES.items() if kind != "sounds")
+SPOKEN = sum(VOICES.values())
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,6 @@ def test_batches_hold_faces_and_voices(latent: LatentModel) -> None:
 def test_without_faces_phones_alone_are_taught(latent: LatentModel) -> None:
     batch = next(batches(streams(latent), np.random.default_rng(0), faces=0))
     assert set(batch) == {"spoken", "phones"}
-    assert len(batch["phones"]) == SPOKEN + VOICES["sounds"]
     batch["phones"] %= 40
     fresh, loss = SpeechNet(), LipLoss(latent, rest_gaps(latent, np.zeros(latent.size_id)))
     loss_of(loss, torch.eye(latent.size_dyn)[:CURVES])(fresh, batch).backward()
@@ -147,6 +146,21 @@ def test_the_loss_is_less_for_who_knows(latent: LatentModel) -> None:
 
     in_time, too_early, silent = (float(of(Knowing(*how), batch)) for how in ((LOOKAHEAD_FRAMES, 1.0), (0, 1.0), (0, 0.0)))
     assert in_time < 0.7 * min(too_early, silent)
+
+
+def test_lips_that_move_where_nobody_speaks_cost_something(latent: LatentModel) -> None:
+    batch = next(batches(streams(latent), np.random.default_rng(0)))
+    batch["phones"] = torch.where(torch.arange(SPOKEN)[:, None] < 4, SILENCE, 1 + batch["phones"] % 39)
+    loss = LipLoss(latent, rest_gaps(latent, np.zeros(latent.size_id)))
+    modes = torch.from_numpy(lip_modes(latent, np.random.default_rng(0).standard_normal((400, latent.size_dyn))))
+
+    def cost(quiet: float) -> float:
+        curves = torch.zeros(FACES + SPOKEN, SEGMENT, CURVES)
+        curves[FACES : FACES + 4, ::2, 0] = quiet
+        features = torch.cat([torch.zeros(FACES + SPOKEN, SEGMENT, NECK), curves], 2)
+        return float(loss_of(loss, modes)(lambda rows: (features, torch.zeros(len(rows), SEGMENT, 40)), batch))
+
+    assert max(cost(3.0), cost(-3.0)) > cost(0.0) + 0.01
 
 
 def test_some_voices_are_held_out() -> None:

@@ -60,7 +60,7 @@ _SOUNDS_MIN, _BEHIND_MIN = 60.0, 15.0
 """Of made-up sounds in which nobody speaks, and of others behind voices."""
 _BEHIND = "behind"
 _MODES, _BASIS = "lip_modes", "basis_dyn"
-_UNSHUT, _NARROW, _QUIET = 0.5, 1.0, 0.5
+_UNSHUT, _NARROW, _QUIET = 0.5, 1.0, 0.2
 
 
 def held_voices(spoken: list[Spoken]) -> tuple[list[Spoken], list[Spoken]]:

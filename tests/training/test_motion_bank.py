@@ -36,6 +36,7 @@ from talkinghead.training.motion_bank import (  # noqa: E402
 )
 from talkinghead.training.motion_data import Clip  # noqa: E402
 from talkinghead.training.motion_state import Eyes, Performance, mirror  # noqa: E402
+from talkinghead.training.sound_augment import Behind  # noqa: E402
 from talkinghead.training.sound_bank import Stream, face_streams  # noqa: E402
 
 SPEECH = SPEECH_FEATURES + 2
@@ -221,7 +222,7 @@ def test_no_act_holds_a_frame_of_another_clip(latent: LatentModel, eyes: Eyes) -
         clips.append(Clip(str(k), "one person", "hq", "train", True, np.zeros(2), z_dyn, z_pose, sound))
         gaps[str(k)] = np.zeros(15)
     for seed in range(6):  # several speeds
-        streams = list(face_streams(clips, gaps, np.random.default_rng(seed), sound))
+        streams = list(face_streams(clips, gaps, np.random.default_rng(seed), Behind(sound, sound)))
         for one in acts_of(streams, Hearing(), latent, eyes, np.zeros(latent.size_dyn)):
             assert np.abs(np.diff(one.made.state[:, 1])).max() < 1e-3, f"a jump at {seed}"
 

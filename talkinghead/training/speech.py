@@ -100,8 +100,9 @@ def _spoken(shared: Path, cache: Path, kinds: set[str]) -> dict[str, list[Spoken
     first, while little is in memory."""
     casts = {"synthetic": OWN, "diphones": MBROLA}
     made = {kind: synthesise(shared, cache, _SYNTHETIC_MIN, cast=cast) for kind, cast in casts.items() if kind in kinds}
-    made |= {"sounds": made_up(_SOUNDS_MIN), _BEHIND: made_up(_BEHIND_MIN, seed=1)}
-    return {"voices": held_voices(load_spoken(shared))[0], **made}
+    if "sounds" in kinds:
+        made["sounds"] = made_up(_SOUNDS_MIN)
+    return {"voices": held_voices(load_spoken(shared))[0], _BEHIND: made_up(_BEHIND_MIN, seed=1), **made}
 
 
 def batches(bank: dict[str, list[list[Stream]]], rng: np.random.Generator, faces: int = FACES) -> Iterator[dict[str, Tensor]]:

@@ -15,8 +15,13 @@ from talkinghead.render.teeth import MouthTextures, paint_mouth, sharpened
 _CLOSED_GAP = 0.012  # face heights: below this the photo's lips count as closed
 _TALL_GAP = 0.085  # above this the lower part of a photographed interior goes with the jaw
 _SOFTNESS_PX = 0.45
-_LIP_SHARE = 0.95  # of the lower teeth's motion; the rest is the chin's
-_STRETCH = 1.7  # photographed teeth grow at most so much when the upper lip uncovers more of them
+LIP_SHARE = 0.5  # of the lower teeth's motion; the rest is the chin's
+STRETCH = 1.7  # photographed teeth grow at most so much when the upper lip uncovers more of them
+_HIDDEN_FH = 0.016  # of photographed teeth go on below the lip that covers their edges
+_HIDDEN_BLUR_PX = 2.0  # what goes on there is softened across: gaps between teeth would become streaks
+DARKEST = 0.6  # shade of a painted interior near the lips
+OWN_LIGHT = 0.45  # share of a photographed one that is shaded already
+LIT = (0.2, 0.85)  # how much of its surroundings is open where the shade begins to lift, and where it has
 
 
 def lip_outline(points: np.ndarray, gaps: np.ndarray) -> np.ndarray:
@@ -51,7 +56,7 @@ class MouthLayer:
         self._opening = cover(self._ring, self._window)
         patch = face[self._window.slices].astype(np.float32)
         self._textures = self._paint(face, patch, outer, white)
-        self._photo = self._photographed(patch) if float(gaps.max()) > _CLOSED_GAP * pose.scale_px else None
+        self._photo = self._photographed(patch, white) if float(gaps.max()) > _CLOSED_GAP * pose.scale_px else None
         self._open = self._photo is not None
         self._toothy = self._open and self._shows_teeth(patch, white)
         if not photographed:
@@ -76,9 +81,9 @@ class MouthLayer:
         skin = np.median([face[y - 2 : y + 3, x - 2 : x + 3].mean(axis=(0, 1)) for x, y in cheek], axis=0)
         grey = np.array((0.30, 0.59, 0.11))
         level = float(skin @ grey)
-        light = float(np.clip(1.12 * float(white @ grey), 0.95 * level, max(1.35 * level, 125.0)))
+        light = float(np.clip(1.44 * float(white @ grey), 0.95 * level, max(1.85 * level, 150.0)))
         tint = white / max(float(white @ grey), 1.0)
-        tooth = np.clip(light * (0.65 + 0.35 * tint), 30.0, 225.0)
+        tooth = np.clip(light * (0.65 + 0.35 * tint), 30.0, 232.0)
         # Warm flesh even under pale lips; black and white photos stay so.
         chroma = float(np.ptp(flesh)) / max(float(flesh.max()), 1.0)
         flesh = flesh * np.array((1.08, 0.92, 0.92)) if chroma > 0.06 else flesh
@@ -90,7 +95,7 @@ class MouthLayer:
         pale = np.ptp(seen, axis=1) < 0.42 * seen.max(axis=1)
         return float((bright & pale).mean()) > 0.2
 
-    def _photographed(self, patch: np.ndarray) -> list[np.ndarray] | None:
+    def _photographed(self, patch: np.ndarray, white: np.ndarray) -> list[np.ndarray] | None:
         """The photo's own interior (h, w, 4) as parts that go with the skull and, when tall, with the jaw.
 
         None when there is too little of it.
@@ -104,12 +109,17 @@ class MouthLayer:
         lower = self._points[list(LOWER_LIP), :2]
         bottom = np.interp(x[0], lower[:, 0], lower[:, 1]).astype(np.float32)
         # Above the lip's edge the teeth go on: the top row of what was seen is repeated upward.
-        reach = np.minimum(top + 1.5, (top + bottom) / 2)[None, :]
-        rows = np.maximum(y, reach) - self._window.y0
-        color = cv2.remap(color, x - self._window.x0, rows.astype(np.float32), cv2.INTER_LINEAR)
-        side = cv2.GaussianBlur((self._opening.max(axis=0) > 0.5).astype(np.float32)[None, :], (0, 0), 1.5)
-        upper = np.clip((bottom[None, :] - 0.5 - y) / 1.5, 0, 1) * side
+        rows = np.maximum(y, np.minimum(top + 1.5, (top + bottom) / 2)[None, :])
         share = self._dark_band(patch)
+        hidden = _HIDDEN_FH * self._pose.scale_px if share is None and self._shows_teeth(patch, white) else 0.0
+        if hidden:  # and below the other lip, which covers their edges
+            rows = np.minimum(rows, np.maximum(bottom - 1.5, (top + bottom) / 2)[None, :])
+        color = cv2.remap(color, x - self._window.x0, (rows - self._window.y0).astype(np.float32), cv2.INTER_LINEAR)
+        if hidden:
+            below = np.clip((y - bottom[None, :] + 1.0) / 2.0, 0, 1)[..., None]
+            color += (cv2.GaussianBlur(color, (0, 0), _HIDDEN_BLUR_PX, sigmaY=0.01) - color) * below
+        side = cv2.GaussianBlur((self._opening.max(axis=0) > 0.5).astype(np.float32)[None, :], (0, 0), 1.5)
+        upper = np.clip((bottom[None, :] + hidden * side - 0.5 - y) / 1.5, 0, 1) * side
         if share is None:
             return [np.dstack((color, upper.astype(np.float32)))]
         middle = (top + share * (bottom - top))[None, :]
@@ -170,7 +180,7 @@ class MouthLayer:
         lip_drop = lip - (skull[:, :2] @ lip_rest + skull[:, 2])
         # The lower lip hides the lower teeth but for their edges: they go mostly with it.
         jaw = skull.copy()
-        jaw[:, 2] += _LIP_SHARE * lip_drop + (1 - _LIP_SHARE) * chin_drop
+        jaw[:, 2] += LIP_SHARE * lip_drop + (1 - LIP_SHARE) * chin_drop
         return skull, jaw
 
     def _interior(self, skull: np.ndarray, jaw: np.ndarray, window: Window, lift: float) -> np.ndarray:
@@ -202,7 +212,7 @@ class MouthLayer:
         """Photo to photo (3, 3): teeth grow up from their edges as the lip uncovers them."""
         top, bottom = self._points[13, :2], self._points[14, :2]
         height = max(float(np.linalg.norm(bottom - top)), 2.0)
-        factor = min(1.0 + max(lift, 0.0) / height, _STRETCH) if self._toothy else 1.0
+        factor = min(1.0 + max(lift, 0.0) / height, STRETCH) if self._toothy else 1.0
         across = self._ring[10] - self._ring[0]
         down = np.array((-across[1], across[0])) / max(float(np.hypot(*across)), 1e-6)
         out = np.eye(3)
@@ -224,10 +234,9 @@ class MouthLayer:
         sigma = max(1.0, 0.014 * self._pose.scale_px)
         soft = cv2.GaussianBlur(opening, (0, 0), sigma)
         below = cv2.warpAffine(soft, np.array([[1, 0, 0], [0, 1, sigma * 0.7]], np.float32), soft.shape[::-1])
-        depth = np.clip((below - 0.25) / 0.65, 0, 1)
-        shade = 0.6 + 0.4 * depth
+        shade = DARKEST + (1 - DARKEST) * np.clip((below - LIT[0]) / (LIT[1] - LIT[0]), 0, 1)
         if self._photo is not None:
-            shade = 0.75 + 0.25 * shade
+            shade = OWN_LIGHT + (1 - OWN_LIGHT) * shade
         return shade[..., None].astype(np.float32)
 
     def _seam(self, points: np.ndarray, gaps: np.ndarray, window: Window) -> np.ndarray:

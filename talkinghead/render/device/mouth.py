@@ -12,7 +12,7 @@ from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.shapes import cover, strokes
 from talkinghead.render.device.texture import Patches, unpacked
 from talkinghead.render.layout import CHIN, LOWER_LIP, UPPER_LIP
-from talkinghead.render.mouth import _LIP_SHARE, _STRETCH
+from talkinghead.render.mouth import DARKEST, LIP_SHARE, LIT, OWN_LIGHT, STRETCH
 
 MOUTH_AREA_PX = (224, 160)
 """Width and height of what is drawn at once: a wide mouth at twice the photo's size."""
@@ -88,7 +88,7 @@ class DeviceMouth:
         chin = faces.points[:, self._chin, :2].mean(1) - faces.pose.apply(rows["chin"])[:, 0, :2]
         lip = faces.points[:, self._lower[4:7], :2].mean(1)
         expected = (faces.linear[:, 2] @ rows["lip_rest"].unsqueeze(-1)).squeeze(-1) + faces.offset[:, 2]
-        return _LIP_SHARE * (lip - expected) + (1 - _LIP_SHARE) * chin
+        return LIP_SHARE * (lip - expected) + (1 - LIP_SHARE) * chin
 
     def _stretch(self, scene: Scene, back: Tensor) -> Tensor:
         """Photo to photo (n, 2, 2) about the lower lip's edge, the way back: shown teeth grow up as the lip uncovers them."""
@@ -97,7 +97,7 @@ class DeviceMouth:
         shift = (back @ lip.unsqueeze(-1)).squeeze(-1) - rows["upper_rest"]
         down = rows["mouth_down"]
         lift = -(shift * down).sum(-1, keepdim=True)
-        factor = (1 + lift.clamp(min=0) / rows["mouth_height"]).clamp(max=_STRETCH)
+        factor = (1 + lift.clamp(min=0) / rows["mouth_height"]).clamp(max=STRETCH)
         factor = torch.where(rows["mouth_toothy"] > 0, factor, 1.0).unsqueeze(-1)
         less = (1 / factor - 1) * down.unsqueeze(-1) * down.unsqueeze(-2)
         return less + torch.diag_embed(torch.ones_like(down))
@@ -106,8 +106,8 @@ class DeviceMouth:
         """Light falls off from the lips inward: (n, 1, h, w)."""
         rows = scene.rows
         below = filtered(opening, rows["mouth_shade_down"][:, None], rows["mouth_shade_across"][:, None])
-        shade = 0.6 + 0.4 * ((below - 0.25) / 0.65).clamp(0, 1)
-        return torch.where(rows["mouth_photo"][..., None, None] > 0, 0.75 + 0.25 * shade, shade)
+        shade = DARKEST + (1 - DARKEST) * ((below - LIT[0]) / (LIT[1] - LIT[0])).clamp(0, 1)
+        return torch.where(rows["mouth_photo"][..., None, None] > 0, OWN_LIGHT + (1 - OWN_LIGHT) * shade, shade)
 
     def _seam(self, scene: Scene, patches: Patches, middle: Tensor) -> Tensor:
         """The shadow where lips that were open in the photo meet, a factor (n, 1, h, w, 4)."""

@@ -15,9 +15,10 @@ from talkinghead.render.teeth import MouthTextures, paint_mouth, sharpened
 _CLOSED_GAP = 0.012  # face heights: below this the photo's lips count as closed
 _TALL_GAP = 0.085  # above this the lower part of a photographed interior goes with the jaw
 _SOFTNESS_PX = 0.45
-LIP_SHARE = 0.5  # of the lower teeth's motion; the rest is the chin's
+LIP_SHARE = 0.6  # of the lower teeth's motion; the rest is the chin's
 STRETCH = 1.7  # photographed teeth grow at most so much when the upper lip uncovers more of them
-_HIDDEN_FH = 0.016  # of photographed teeth go on below the lip that covers their edges
+_HIDDEN_FH = 0.014  # of photographed teeth go on below the lip that covers their edges
+_ROW_SHARE = 0.5  # of the mouth's width: where less shows teeth, how they go on is not known
 _HIDDEN_BLUR_PX = 2.0  # what goes on there is softened across: gaps between teeth would become streaks
 DARKEST = 0.6  # shade of a painted interior near the lips
 OWN_LIGHT = 0.45  # share of a photographed one that is shaded already
@@ -81,7 +82,7 @@ class MouthLayer:
         skin = np.median([face[y - 2 : y + 3, x - 2 : x + 3].mean(axis=(0, 1)) for x, y in cheek], axis=0)
         grey = np.array((0.30, 0.59, 0.11))
         level = float(skin @ grey)
-        light = float(np.clip(1.44 * float(white @ grey), 0.95 * level, max(1.85 * level, 150.0)))
+        light = float(np.clip(1.40 * float(white @ grey), 0.95 * level, max(1.85 * level, 125.0)))
         tint = white / max(float(white @ grey), 1.0)
         tooth = np.clip(light * (0.65 + 0.35 * tint), 30.0, 232.0)
         # Warm flesh even under pale lips; black and white photos stay so.
@@ -89,11 +90,18 @@ class MouthLayer:
         flesh = flesh * np.array((1.08, 0.92, 0.92)) if chroma > 0.06 else flesh
         return sharpened(paint_mouth(self._pose.scale_px, tooth, flesh), _SOFTNESS_PX)
 
+    def _teeth(self, patch: np.ndarray, white: np.ndarray) -> np.ndarray:
+        """Which pixels of the photo's opening are bright and pale: (h, w) bool."""
+        bright = patch.mean(axis=2) > 0.45 * float(white.mean())
+        return np.asarray((self._opening > 0.9) & bright & (np.ptp(patch, axis=2) < 0.42 * patch.max(axis=2)))
+
     def _shows_teeth(self, patch: np.ndarray, white: np.ndarray) -> bool:
-        seen = patch[self._opening > 0.9]
-        bright = seen.mean(axis=1) > 0.45 * float(white.mean())
-        pale = np.ptp(seen, axis=1) < 0.42 * seen.max(axis=1)
-        return float((bright & pale).mean()) > 0.2
+        return float(self._teeth(patch, white).sum()) > 0.2 * float((self._opening > 0.9).sum())
+
+    def _shows_row(self, patch: np.ndarray, white: np.ndarray) -> bool:
+        """Whether teeth are seen across most of the mouth, as in a smile, down to the lip that covers their edges."""
+        seen = self._teeth(patch, white).sum(axis=0) > 0.5 * np.maximum((self._opening > 0.9).sum(axis=0), 1)
+        return float(seen.sum()) > _ROW_SHARE * float(np.linalg.norm(self._ring[10] - self._ring[0]))
 
     def _photographed(self, patch: np.ndarray, white: np.ndarray) -> list[np.ndarray] | None:
         """The photo's own interior (h, w, 4) as parts that go with the skull and, when tall, with the jaw.
@@ -111,7 +119,7 @@ class MouthLayer:
         # Above the lip's edge the teeth go on: the top row of what was seen is repeated upward.
         rows = np.maximum(y, np.minimum(top + 1.5, (top + bottom) / 2)[None, :])
         share = self._dark_band(patch)
-        hidden = _HIDDEN_FH * self._pose.scale_px if share is None and self._shows_teeth(patch, white) else 0.0
+        hidden = _HIDDEN_FH * self._pose.scale_px if share is None and self._shows_row(patch, white) else 0.0
         if hidden:  # and below the other lip, which covers their edges
             rows = np.minimum(rows, np.maximum(bottom - 1.5, (top + bottom) / 2)[None, :])
         color = cv2.remap(color, x - self._window.x0, (rows - self._window.y0).astype(np.float32), cv2.INTER_LINEAR)

@@ -15,7 +15,7 @@ from talkinghead.render.teeth import MouthTextures, paint_mouth, sharpened
 _CLOSED_GAP = 0.012  # face heights: below this the photo's lips count as closed
 _TALL_GAP = 0.085  # above this the lower part of a photographed interior goes with the jaw
 _SOFTNESS_PX = 0.45
-LIP_SHARE = 0.6  # of the lower teeth's motion; the rest is the chin's
+LIP_SHARE = 0.7  # of the lower teeth's motion; the rest is the chin's
 STRETCH = 1.7  # photographed teeth grow at most so much when the upper lip uncovers more of them
 _HIDDEN_FH = 0.014  # of photographed teeth go on below the lip that covers their edges
 _ROW_SHARE = 0.5  # of the mouth's width: where less shows teeth, how they go on is not known

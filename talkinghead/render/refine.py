@@ -28,7 +28,7 @@ MOUTH_PX = (144, 112)
 EYE_PX = (80, 64)
 CHANNELS = 5
 """RGB and how much of each pixel two outlines cover: lip opening and lips, or lid opening and iris."""
-KEPT = 0.85
+KEPT = 0.5
 """Share of the mouth's interior that stays as the warp shows it, photographed or painted, in a mouth no wider than at rest."""
 SMILE = (1.05, 1.2)
 """Widths over that at rest, between which the network comes to draw the interior: the teeth of a smile."""

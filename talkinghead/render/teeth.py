@@ -42,7 +42,7 @@ def paint_mouth(scale_px: float, tooth: np.ndarray, flesh: np.ndarray) -> MouthT
     x, y = x[None, :], y[:, None]  # most of the shading is of one of them
     cavity = _cavity(x, y, flesh)
     upper = _row(x, y - 2.0, _UPPER_WIDTHS_MM, _UPPER_EDGES_MM, _UPPER_LENGTH_MM, tooth, flesh, 1.0)
-    arch = y + 0.5 + _ARCH_MM * np.minimum((x / _ARCH_HALF_MM) ** 2, 2.0)
+    arch = y + 0.3 + _ARCH_MM * np.minimum((x / _ARCH_HALF_MM) ** 2, 2.0)
     lower = _row(x, -arch, _LOWER_WIDTHS_MM, _LOWER_EDGES_MM, _LOWER_LENGTH_MM, _behind(tooth, flesh), flesh, 0.55)
     return MouthTextures(cavity, upper, lower, step, (float(half_w), float(half_h)))
 
@@ -50,7 +50,7 @@ def paint_mouth(scale_px: float, tooth: np.ndarray, flesh: np.ndarray) -> MouthT
 def _behind(tooth: np.ndarray, flesh: np.ndarray) -> np.ndarray:
     """The lower teeth stand in the upper ones' shade and catch light from tongue and lip."""
     warm = tooth @ np.array((0.30, 0.59, 0.11), np.float32) * flesh / max(float(flesh.mean()), 1.0)
-    return 0.80 * (0.8 * tooth + 0.2 * warm)
+    return 0.75 * (0.8 * tooth + 0.2 * warm)
 
 
 def _soft(value: np.ndarray, width: float) -> np.ndarray:
@@ -66,7 +66,7 @@ def _cavity(x: np.ndarray, y: np.ndarray, flesh: np.ndarray) -> np.ndarray:
     height = y + 16.0 - 3.0 * (x / 17.0) ** 2
     inside = _soft(20.0 - np.abs(x) - 0.25 * np.maximum(-y, 0), 7.0) * np.clip(height / 12.0, 0, 1) ** 1.5
     groove = 1.0 - 0.03 * np.exp(-((x / 1.5) ** 2)) * np.clip((6.0 - y) / 8.0, 0, 1)
-    light = (0.62 + 0.24 * np.clip(height / 11.0, 0, 1)) * groove * (1 - 0.35 * (x / 20.0) ** 2)
+    light = (0.54 + 0.24 * np.clip(height / 11.0, 0, 1)) * groove * (1 - 0.35 * (x / 20.0) ** 2)
     hue = flesh * np.array((0.97, 0.82, 0.83), np.float32)
     tongue = (0.8 * hue + 0.2 * hue.mean()) * light[..., None]
     return (base + (tongue - base) * inside[..., None]).astype(np.float32)

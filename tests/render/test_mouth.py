@@ -62,5 +62,5 @@ def test_inside_it_is_darker_than_lips_and_teeth_are_the_brightest() -> None:
     x, y = (int(c) for c in made.middle)
     up = int(20 * made.step * 240 / 185)
     back, tongue = made.cavity[y - up, x].mean(), made.cavity[y, x].mean()
-    lower = made.lower[y + 6, x, :3].mean()
+    lower = made.lower[y + up // 5, x + up // 8, :3].mean()  # the middle of a tooth
     assert back < tongue < flesh.mean() < lower < tooth.mean()

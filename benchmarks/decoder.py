@@ -34,10 +34,10 @@ from decoder_play import (
     Shot,
     Teacher,
     moments,
+    set_clips,
+    set_pairs,
     shot_of_clip,
     shot_of_pair,
-    test_clips,
-    test_pairs,
 )
 from motion import run_sections, show
 from quality import identity_drift, load_scorer
@@ -50,16 +50,16 @@ from talkinghead.training.motion_data import motion_of
 
 STILL = "still photo"
 SETS = {"hq": None, "grid": None, "grid_s1": 10, "anchors": 10, PAIRS: None}
-"""Test sets and how many clips of each are taken."""
+"""Sets and how many clips of each are taken."""
 _RATE_HZ, _RUN, _LONGEST_S = 8.0, 4, 12.0
 _POINTS_RATE_HZ, _SWAP_RATE_HZ = 4.0, 5.0
 
 
 class Bench:
-    """The test material, opened as it is needed."""
+    """The material of a split, opened as it is needed."""
 
-    def __init__(self, shared: Path, cache: Path | None, limit: int | None, sets: list[str]) -> None:
-        self.shared, self.cache, self._limit, self.sets = shared, cache, limit, sets
+    def __init__(self, shared: Path, cache: Path | None, limit: int | None, sets: list[str], split: str) -> None:
+        self.shared, self.cache, self._limit, self.sets, self.split = shared, cache, limit, sets, split
         self.latent = LatentModel.load(model_path("latent", "latent.npz"))
         self.teacher = Teacher(shared)
         self.scorer = load_scorer(shared)
@@ -79,11 +79,11 @@ class Bench:
             yield shot, face
 
     def _clips(self, name: str, most: int | None) -> Iterator[Shot]:
-        for file in test_clips(self.shared, name, most):
+        for file in set_clips(self.shared, name, most, self.split):
             yield shot_of_clip(self.shared, self.cache, file, self.teacher)
 
     def _pairs(self, most: int | None) -> Iterator[Shot]:
-        for pair in test_pairs(self.shared, most):
+        for pair in set_pairs(self.shared, most, self.split):
             shot = shot_of_pair(self.shared, pair, self.teacher)
             if shot is not None:
                 yield shot
@@ -256,10 +256,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="at most so many clips of a set")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--split", choices=("test", "train"), default="test", help="train: for choosing")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    bench = Bench(args.shared, args.cache, args.limit, args.sets)
+    bench = Bench(args.shared, args.cache, args.limit, args.sets, args.split)
     try:
         run_sections(SECTIONS, args.only, bench, args.json, {})
     finally:

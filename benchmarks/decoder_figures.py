@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from talkinghead.constants import POINTS
-from talkinghead.motion.latent import EYES, LIPS, OUTER_LIPS
+from talkinghead.motion.latent import EYES, LIPS, LOWER_INNER_LIP, OUTER_LIPS, UPPER_INNER_LIP
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE
 from talkinghead.render.layout import OVAL
 
@@ -18,6 +18,9 @@ Box = tuple[slice, slice]
 
 _MOUTH_PAD = 0.25
 _EYE_PAD = 0.1
+_INNER_RING = UPPER_INNER_LIP + LOWER_INNER_LIP[-2:0:-1]
+_LEAST_AREA_PX = 30.0
+"""A ring that holds less has no inside: a mouth that is shut."""
 _PERFECT_DB = 99.0
 """PSNR of pictures that do not differ at all."""
 _RATIOS = ("mouth sharpness", "eye sharpness")
@@ -33,11 +36,12 @@ def box_round(points: np.ndarray, pad_px: float, size_px: int) -> Box:
 
 @dataclass(frozen=True)
 class Regions:
-    """Where a real face has its mouth and eyes: boxes; and the face: a mask (s, s) bool."""
+    """Where a real face has its mouth and eyes: boxes; the face and what is between the lips: masks (s, s) bool."""
 
     mouth: Box
     eyes: tuple[Box, ...]
     face: np.ndarray
+    inside: np.ndarray
 
     @classmethod
     def of(cls, points: np.ndarray, size_px: int = 512) -> Regions:
@@ -49,9 +53,16 @@ class Regions:
         for eye in (LEFT_EYE, RIGHT_EYE):
             around = flat[list(eye.upper + eye.lower + eye.upper_fold + eye.lower_fold + eye.iris)]
             boxes.append(box_round(around, _EYE_PAD * float(np.ptp(around[:, 0])), size_px))
-        mask = np.zeros((size_px, size_px), np.uint8)
-        cv2.fillPoly(mask, [np.round(flat[list(OVAL)]).astype(np.int32)], 1)
-        return cls(box_round(lips, _MOUTH_PAD * float(np.ptp(lips[:, 0])), size_px), tuple(boxes), mask.astype(bool))
+        mouth = box_round(lips, _MOUTH_PAD * float(np.ptp(lips[:, 0])), size_px)
+        return cls(mouth, tuple(boxes), *(_filled(flat[list(ring)], size_px) for ring in (OVAL, _INNER_RING)))
+
+
+def _filled(ring: np.ndarray, size_px: int) -> np.ndarray:
+    """(s, s) bool within points (n, 2) px."""
+    mask = np.zeros((size_px, size_px), np.uint8)
+    if cv2.contourArea(ring.astype(np.float32)) >= _LEAST_AREA_PX:  # else its outline alone would be filled
+        cv2.fillPoly(mask, [np.round(ring).astype(np.int32)], 1)
+    return mask.astype(bool)
 
 
 def luma(image: np.ndarray) -> np.ndarray:
@@ -82,6 +93,7 @@ class Score:
     mouth_edges: list[tuple[float, float]] = field(default_factory=list)
     eye_edges: list[tuple[float, float]] = field(default_factory=list)
     flicker: list[float] = field(default_factory=list)
+    inside: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, drawn: np.ndarray, real: np.ndarray, regions: Regions) -> None:
         """A frame (512, 512, 3) uint8 RGB beside the real one."""
@@ -94,6 +106,9 @@ class Score:
         self.ssim.append(float(structural_similarity(grey, other, data_range=255)))
         self.mouth.append(float(apart[regions.mouth].mean()))
         self.eyes.append(float(np.mean([apart[box].mean() for box in regions.eyes])))
+        if regions.inside.any():
+            of, to = drawn[regions.inside].astype(np.float32), real[regions.inside].astype(np.float32)
+            self.inside.append((float(np.abs(of - to).mean()), float((of - to).mean())))
         self.mouth_edges.append((sharpness(grey, (regions.mouth,)), sharpness(other, (regions.mouth,))))
         self.eye_edges.append((sharpness(grey, regions.eyes), sharpness(other, regions.eyes)))
 
@@ -104,7 +119,8 @@ class Score:
 
     def figures(self) -> Figures:
         """PSNR (of the mean square error over the frames) of the whole picture and within the face's outline, SSIM on luma
-        (Wang et al. 2004, scikit-image's window of 7), L1 and flicker in grey levels, drawn sharpness over real."""
+        (Wang et al. 2004, scikit-image's window of 7), L1 and flicker in grey levels, drawn sharpness over real; between open
+        lips the L1, and by how much what is drawn is brighter on average."""
 
         def ratio(pairs: list[tuple[float, float]]) -> float:
             made, true = np.mean(pairs, 0)
@@ -119,6 +135,8 @@ class Score:
             "mouth sharpness": ratio(self.mouth_edges),
             "eye sharpness": ratio(self.eye_edges),
             "flicker": float(np.mean(self.flicker)) if self.flicker else float("nan"),
+            "inside L1": float(np.mean([off for off, _ in self.inside])) if self.inside else float("nan"),
+            "inside brighter by": float(np.mean([more for _, more in self.inside])) if self.inside else float("nan"),
         }
 
 

@@ -85,12 +85,12 @@ def shot_of_clip(shared: Path, cache: Path | None, file: str, teacher: Teacher) 
     return Shot(file, track["points"] * np.float32(width), track["found"], track["time_s"], frames)
 
 
-def test_clips(shared: Path, source: str, most: int | None) -> list[str]:
-    """Files of a set's test clips, audible and silent; with ``most``, so many spread evenly over them. A recording that is
-    among the train clips too, from another repository, is left out."""
+def set_clips(shared: Path, source: str, most: int | None, split: str = "test") -> list[str]:
+    """Files of a set's clips, audible and silent; with ``most``, so many spread evenly over them. Of the test split a recording
+    that is among the train clips too, from another repository, is left out."""
     rows = read_tsv(shared / "data" / "video" / "clips.tsv")
-    trained = {recording(row) for row in rows if row["split"] == "train"}
-    some = [row for row in rows if row["split"] == "test" and row["file"].split("/")[0] == source]
+    trained = {recording(row) for row in rows if row["split"] == "train"} if split == "test" else set()
+    some = [row for row in rows if row["split"] == split and row["file"].split("/")[0] == source]
     return spread([row["file"] for row in some if recording(row) not in trained], most)
 
 
@@ -106,12 +106,12 @@ def spread(names: list[str], most: int | None) -> list[str]:
     return [names[k * len(names) // most] for k in range(most)]
 
 
-def test_pairs(shared: Path, most: int | None) -> list[tuple[str, str]]:
-    """Files of stills/: neutral and smiling pictures of the same people of the test split."""
+def set_pairs(shared: Path, most: int | None, split: str = "test") -> list[tuple[str, str]]:
+    """Files of stills/: neutral and smiling pictures of the same people."""
     found: dict[str, dict[str, str]] = {}
     for row in read_tsv(shared / "data" / "stills" / "stills.tsv"):
         for kind in (_NEUTRAL, _SMILE):
-            if row["split"] == "test" and row["source_path"].startswith(kind):
+            if row["split"] == split and row["source_path"].startswith(kind):
                 found.setdefault(row["identity"], {})[kind] = row["file"]
     people = sorted(who for who, files in found.items() if len(files) == 2)
     return [(found[who][_NEUTRAL], found[who][_SMILE]) for who in spread(people, most)]

@@ -149,3 +149,16 @@ def test_arithmetic_of_a_network(figures: ModuleType) -> None:
     lost = helper.make_node("Mystery", ["x"], ["a"], domain="unknown")
     with pytest.raises(ValueError, match="not known"):
         gflop([lost, *nodes[1:]])
+
+
+def test_the_inside_of_an_open_mouth_has_figures_of_its_own(figures: ModuleType) -> None:
+    shape = canonical_face(mouth_open=0.09)
+    real, points = picture(shape), pose().apply(shape)
+    drawn = real.copy()
+    inside = figures.Regions.of(points).inside
+    drawn[inside] = np.where(real[inside] > 100, real[inside] - 30, real[inside] + 30)
+    drawn[0, 0] = 255 - real[0, 0]  # elsewhere it does not matter
+    row = _scored(figures, drawn, real, points)
+    assert row["inside L1"] == pytest.approx(30)
+    assert row["inside brighter by"] == pytest.approx((drawn[inside].astype(float) - real[inside]).mean())
+    assert np.isnan(_scored(figures, drawn, real, pose().apply(canonical_face()))["inside L1"])

@@ -58,7 +58,7 @@ def test_a_recording_that_was_trained_on_is_no_test(play: ModuleType, tmp_path: 
     rows = [("file", "split", "source_path"), ("grid/a.mp4", "test", "x/one.mpg"), ("grid/b.mp4", "test", "y/two.mpg@12"),
             ("grid_s1/c.mp4", "train", "z/one.mpg@34"), ("hq/d.mp4", "test", "three.mp4")]  # fmt: skip
     (tmp_path / "data" / "video" / "clips.tsv").write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
-    assert play.test_clips(tmp_path, "grid", None) == ["grid/b.mp4"]
+    assert play.set_clips(tmp_path, "grid", None) == ["grid/b.mp4"]
 
 
 def _face(play: ModuleType, monkeypatch: pytest.MonkeyPatch, latent: LatentModel) -> Any:

@@ -93,10 +93,12 @@ def identity_drift(scorer: ModuleType, made: dict[str, np.ndarray], photo: Path)
 
 
 def table(rows: Rows, baseline: Rows | None = None) -> str:
-    """Means by set (the lag's median too), a column each; in square brackets those of a baseline over the same clips, in round
-    brackets those of the real clips."""
+    """Means by set and over all clips (the lag's median too), a column each; in square brackets those of a baseline over the same
+    clips, in round brackets those of the real clips."""
     sets = {name: [key for key in rows if key.split("/")[0] == name] for name in SETS}
     sets = {name: keys for name, keys in sets.items() if keys}
+    if len(sets) > 1:
+        sets["all"] = [key for keys in sets.values() for key in keys]
     title = "generated [baseline] (real)" if baseline else "generated (real)"
     lines = [f"| {title} | " + " | ".join(f"{name} ({len(keys)} clips)" for name, keys in sets.items()) + " |"]
     lines.append("|---" * (len(sets) + 1) + "|")

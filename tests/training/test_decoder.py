@@ -17,7 +17,7 @@ from decoder_shards import OFF, write_shard  # noqa: E402
 
 from talkinghead.motion.latent import LatentModel  # noqa: E402
 from talkinghead.nets.decoder import PARTS, PatchDecoder  # noqa: E402
-from talkinghead.render.refine import Refiner, interior_kept  # noqa: E402
+from talkinghead.render.refine import KEPT, Refiner, interior_kept  # noqa: E402
 from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
 from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, redrawn, shown, watch  # noqa: E402
@@ -98,7 +98,8 @@ def test_an_interior_that_is_kept_does_not_make_the_network_draw_harder(tmp_path
     write_shard(tmp_path / "hq" / "a.npz", "hq", 1.0, latent.size_dyn, width=1.0)
     write_shard(tmp_path / "hq" / "b.npz", "hq", 2.0, latent.size_dyn, width=1.0, held=True)
     batch = Bank(tmp_path, "mouth", latent).held(2)
-    assert batch is not None and float(batch.kept.min()) > 0.5
+    assert batch is not None and float(batch.kept.min()) == pytest.approx(KEPT)
+    batch = replace(batch, kept=0 * batch.kept + 0.85)
     right = batch.true - batch.drawn
     losses = [float(Loss("mouth", FACE, 100)(Right(batch, gain * right), batch)) for gain in (0.0, 1.0, 2.0)]
     assert losses[1] == pytest.approx(0, abs=1e-4) and min(losses[0], losses[2]) > 0.05

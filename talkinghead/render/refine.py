@@ -115,11 +115,11 @@ def share_kept(width: np.ndarray) -> np.ndarray:
 
 
 def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.ndarray:
-    """A mouth's change (n, h, w, 3) with most of the interior left alone, for patches (n, CHANNELS, h, w) whose mouths are so
+    """A mouth's change (n, h, w, 3) with part of the interior left alone, for patches (n, CHANNELS, h, w) whose mouths are so
     many times as wide as at rest.
 
     Open mouths of photos mostly smile: from them, it seems, the network has learned to fill an opening with teeth, and where a
-    jaw drops in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
+    jaw drops in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp: half of each.
     """
     share = float(share_kept(np.array(width)))
     if share == 0:

@@ -1,9 +1,9 @@
-"""Figures of the decoder: real faces of the test split drawn again from one picture and their motion.
+"""Figures of the decoder: real faces drawn again from one picture and their motion.
 
-    python benchmarks/decoder.py --shared ../shared [--cache CACHE] [--json FILE] [--limit N] [--only SECTION ...]
+    python benchmarks/decoder.py --shared ../shared [--cache CACHE] [--json FILE] [--limit N] [--only SECTION ...] [--split train]
 
 Needs MediaPipe (``pip install "talkinghead[train]"``), the teacher that tracks the real pictures; CACHE holds clips that are
-already tracked (`talkinghead train track`). Sections:
+already tracked (`talkinghead train track`). Faces are of the test split; what is to be chosen is measured on the other. Sections:
 
 * reconstruction: a clip's frames drawn from its first one, beside the real ones, by decoder and against the still photo; people
   of stills smile from their neutral picture. The 3-D avatars are left out: their renders are not among the shared data.

@@ -9,16 +9,15 @@ import cv2
 import numpy as np
 
 from talkinghead.constants import POINTS
-from talkinghead.motion.latent import EYES, LIPS, LOWER_INNER_LIP, OUTER_LIPS, UPPER_INNER_LIP
+from talkinghead.motion.latent import EYES, LIPS, OUTER_LIPS
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE
-from talkinghead.render.layout import OVAL
+from talkinghead.render.layout import OPENING, OVAL
 
 Figures = dict[str, float]
 Box = tuple[slice, slice]
 
 _MOUTH_PAD = 0.25
 _EYE_PAD = 0.1
-_INNER_RING = UPPER_INNER_LIP + LOWER_INNER_LIP[-2:0:-1]
 _LEAST_AREA_PX = 30.0
 """A ring that holds less has no inside: a mouth that is shut."""
 _PERFECT_DB = 99.0
@@ -54,7 +53,7 @@ class Regions:
             around = flat[list(eye.upper + eye.lower + eye.upper_fold + eye.lower_fold + eye.iris)]
             boxes.append(box_round(around, _EYE_PAD * float(np.ptp(around[:, 0])), size_px))
         mouth = box_round(lips, _MOUTH_PAD * float(np.ptp(lips[:, 0])), size_px)
-        return cls(mouth, tuple(boxes), *(_filled(flat[list(ring)], size_px) for ring in (OVAL, _INNER_RING)))
+        return cls(mouth, tuple(boxes), *(_filled(flat[list(ring)], size_px) for ring in (OVAL, OPENING)))
 
 
 def _filled(ring: np.ndarray, size_px: int) -> np.ndarray:
@@ -126,6 +125,7 @@ class Score:
             made, true = np.mean(pairs, 0)
             return float(made / max(true, 1e-9))
 
+        off, brighter = (float(value) for value in np.mean(self.inside or [(np.nan, np.nan)], 0))
         return {
             "PSNR dB": psnr_db(float(np.mean(self.square))),
             "face PSNR dB": psnr_db(float(np.mean(self.face_square))),
@@ -135,8 +135,8 @@ class Score:
             "mouth sharpness": ratio(self.mouth_edges),
             "eye sharpness": ratio(self.eye_edges),
             "flicker": float(np.mean(self.flicker)) if self.flicker else float("nan"),
-            "inside L1": float(np.mean([off for off, _ in self.inside])) if self.inside else float("nan"),
-            "inside brighter by": float(np.mean([more for _, more in self.inside])) if self.inside else float("nan"),
+            "inside L1": off,
+            "inside brighter by": brighter,
         }
 
 

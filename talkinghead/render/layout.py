@@ -11,6 +11,8 @@ OVAL = (
 UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 """Edges of the mouth opening from corner to corner; entry i of one faces entry i of the other."""
+OPENING = UPPER_LIP + LOWER_LIP[-2:0:-1]
+"""Both edges, a closed ring."""
 
 MOUTH_CORNERS = (61, 291)
 OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)

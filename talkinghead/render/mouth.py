@@ -7,7 +7,7 @@ import numpy as np
 
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render.eyes import uncross
-from talkinghead.render.layout import CHIN, LOWER_LIP, OUTER_LIPS, UPPER_LIP
+from talkinghead.render.layout import CHIN, LOWER_LIP, OPENING, OUTER_LIPS, UPPER_LIP
 from talkinghead.render.patch import Look, RigidMap, Window, cover, mix, plane_warp, smooth_fill
 from talkinghead.render.surround import smoothstep
 from talkinghead.render.teeth import MouthTextures, paint_mouth, sharpened
@@ -47,9 +47,9 @@ class MouthLayer:
         """
         self._pose, self._size_px = pose, face.shape[0]
         self._points = points.astype(np.float64)
-        self._ring = self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
+        self._ring = self._points[list(OPENING), :2]
         self._skull = RigidMap(pose, self._points[list(UPPER_LIP + LOWER_LIP + OUTER_LIPS)])
-        self._still = pose.inverse(self._points[list(UPPER_LIP + LOWER_LIP[-2:0:-1])])
+        self._still = pose.inverse(self._points[list(OPENING)])
         self._chin = pose.inverse(self._points[list(CHIN)])
         gaps = uncross(self._points.copy(), UPPER_LIP, LOWER_LIP)
         outer = self._points[list(OUTER_LIPS), :2]
@@ -167,7 +167,7 @@ class MouthLayer:
         blend = 1.0
         if self._photo is not None:
             expected = pose.apply(self._still)[:, :2]
-            ring = points[list(UPPER_LIP + LOWER_LIP[-2:0:-1]), :2]
+            ring = points[list(OPENING), :2]
             blend = float(smoothstep(0.3, 2.5, np.abs(ring - expected).max()))
             if blend <= 0:
                 return plain()

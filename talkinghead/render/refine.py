@@ -31,7 +31,7 @@ CHANNELS = 5
 KEPT = 0.5
 """Share of the mouth's interior that stays as the warp shows it, photographed or painted, in a mouth no wider than at rest."""
 SMILE = (1.05, 1.2)
-"""Widths over that at rest, between which the network comes to draw the interior: the teeth of a smile."""
+"""Widths over that at rest, between which the network comes to draw all of the interior: the teeth of a smile."""
 RIM_PX = 5
 """Side of the square by which the opening is made wider for that: the network's teeth reach its edge."""
 _RIM = np.ones((RIM_PX, RIM_PX), np.uint8)
@@ -119,7 +119,7 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
     many times as wide as at rest.
 
     Open mouths of photos mostly smile: from them, it seems, the network has learned to fill an opening with teeth, and where a
-    jaw drops in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp: half of each.
+    jaw drops in speech it means teeth, tongue and dark at once, a whitish patch. The warp shows one of them, sharp.
     """
     share = float(share_kept(np.array(width)))
     if share == 0:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import synthetic_face as synthetic
 
-from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
+from talkinghead.render.layout import OPENING
 from talkinghead.render.teeth import paint_mouth
 from talkinghead.render.warp import WarpDecoder
 
@@ -19,13 +19,12 @@ def smiling(share: float) -> tuple[np.ndarray, np.ndarray]:
     """A photo of an open mouth and its points: dark inside, with teeth from lip to lip over a share of its width."""
     shape = synthetic.canonical_face(mouth_open=SHOWN)
     image, points = synthetic.picture(shape), POSE.apply(shape)
-    ring = np.concatenate((points[list(UPPER_LIP), :2], points[list(LOWER_LIP[-2:0:-1]), :2]))
-    cv2.fillPoly(image, [np.round(ring).astype(np.int32)], (60, 25, 25))
-    inside = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(inside, [np.round(ring).astype(np.int32)], 1)
+    ring = points[list(OPENING), :2]
+    inside = cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [np.round(ring).astype(np.int32)], 1) > 0
+    image[inside] = (60, 25, 25)
     middle, half = ring[:, 0].mean(), share * np.ptp(ring[:, 0]) / 2
-    inside[:, : int(middle - half)] = inside[:, int(middle + half) :] = 0
-    image[inside > 0] = TOOTH
+    inside[:, : int(middle - half)] = inside[:, int(middle + half) :] = False
+    image[inside] = TOOTH
     return image, points
 
 

@@ -7,7 +7,7 @@ import synthetic_face as synthetic
 
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE
-from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
+from talkinghead.render.layout import LOWER_LIP, OPENING, UPPER_LIP
 from talkinghead.render.mesh import delaunay, signed_areas
 from talkinghead.render.warp import WarpDecoder, face_triangles
 
@@ -79,7 +79,7 @@ def test_an_open_photographed_mouth_closes(canonical: np.ndarray) -> None:
     smiling = synthetic.canonical_face(mouth_open=0.09)
     image = synthetic.picture(smiling)
     points = POSE.apply(smiling)
-    ring = np.concatenate((points[list(UPPER_LIP), :2], points[list(LOWER_LIP[-2:0:-1]), :2]))
+    ring = points[list(OPENING), :2]
     cv2.fillPoly(image, [np.round(ring).astype(np.int32)], (240, 240, 235))
     decoder = WarpDecoder(image, points, POSE, canonical)
     assert np.abs(decoder.draw(points, POSE).astype(int) - image).max() <= 1

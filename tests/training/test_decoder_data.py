@@ -12,7 +12,7 @@ import synthetic_face as synthetic
 
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
-from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
+from talkinghead.render.layout import OPENING
 from talkinghead.render.refine import share_kept
 from talkinghead.runtime.weights import model_path
 from talkinghead.training import decoder_avatars
@@ -41,7 +41,7 @@ def still(mouth_open: float, pose: HeadPose = POSE) -> tuple[np.ndarray, np.ndar
     shape = synthetic.canonical_face(mouth_open=mouth_open)
     image, points = synthetic.picture(shape), POSE.apply(shape)
     if mouth_open:
-        ring = np.concatenate((points[list(UPPER_LIP), :2], points[list(LOWER_LIP[-2:0:-1]), :2]))
+        ring = points[list(OPENING), :2]
         cv2.fillPoly(image, [np.round(ring).astype(np.int32)], GREEN)
     if pose is not POSE:
         turn = pose.scale_px / POSE.scale_px * pose.rotation[:2, :2]

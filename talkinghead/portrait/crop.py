@@ -8,6 +8,10 @@ import cv2
 import numpy as np
 
 from talkinghead.constants import SIZE_PX
+from talkinghead.portrait.beyond import dissolved
+
+_NOTHING_PX = 0.5
+"""A crop that reaches less far past the photo shows nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,18 @@ class Crop:
     side: float
 
     def extract(self, photo: np.ndarray, size_px: int = SIZE_PX) -> np.ndarray:
-        """The square of ``photo`` (H, W, 3) uint8, resampled to (size_px, size_px, 3) uint8.
+        """The square of ``photo`` (H, W, 3) uint8, resampled to (size_px, size_px, 3) uint8. Outside the photo its edge goes on
+        and dissolves."""
+        face, step = self.cut(photo, size_px), self.side / size_px
+        height, width = photo.shape[:2]
+        left, top, right, bottom = (at / step for at in (-self.x, -self.y, width - self.x, height - self.y))
+        if max(left, top, size_px - right, size_px - bottom) < _NOTHING_PX:
+            return face
+        return dissolved(face, left, top, right, bottom)
 
-        Outside the photo its edge pixels are repeated. When it shrinks, areas are averaged, so that nothing aliases.
-        """
+    def cut(self, photo: np.ndarray, size_px: int = SIZE_PX) -> np.ndarray:
+        """As `extract`, but outside the photo its edge pixels are repeated. When it shrinks, areas are averaged, so that nothing
+        aliases."""
         ratio = self.side / size_px
         if ratio <= 1.0:
             return _sample(photo, self, size_px, cv2.INTER_CUBIC)

@@ -47,7 +47,7 @@ class Cutout:
     def face_alpha(self, crop: Crop) -> np.ndarray:
         """The matte (512, 512) uint8 of the face's square; beyond the photo there is nobody."""
         return np.ascontiguousarray(
-            Crop(crop.x + 1, crop.y + 1, crop.side).extract(np.dstack([np.pad(self.alpha, 1)] * 3))[..., 0]
+            Crop(crop.x + 1, crop.y + 1, crop.side).cut(np.dstack([np.pad(self.alpha, 1)] * 3))[..., 0]
         )
 
     def portrait(self, portrait: Portrait) -> Portrait:

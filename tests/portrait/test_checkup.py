@@ -64,6 +64,7 @@ _WRONG: dict[str, tuple[Callable[[], np.ndarray], str]] = {
     "faces": (twice, "2 faces"),
     "size": (lambda: cv2.resize(photo(), (330, 330), interpolation=cv2.INTER_AREA), "px high"),
     "framing": (lambda: photo()[78:], "cuts the face off"),
+    "room": (lambda: photo()[48:208, 145:305], "leave room"),
     "tilt": (lambda: turned(32), "upright"),
     "darkness": (lambda: lit(0.2), "more light"),
     "glare": (lambda: lit(1.6), "overexposed"),

@@ -29,10 +29,25 @@ def test_places_are_kept_at_every_scale(side: float) -> None:
 
 def test_it_may_reach_past_the_photo() -> None:
     image = ramp(300, 300)
-    face = Crop(-100, -100, 500).extract(image, 250)
+    face = Crop(-100, -100, 500).cut(image, 250)
     assert face.shape == (250, 250, 3)
     assert np.abs(face[0, 0].astype(int) - image[0, 0]).max() <= 1
     assert np.abs(face[249, 249].astype(int) - image[299, 299]).max() <= 2
+
+
+def test_beyond_the_photo_its_edge_dissolves_above_soonest() -> None:
+    striped = np.zeros((512, 512, 3), np.uint8)
+    striped[:, ::8] = striped[:, 1::8] = striped[:, 2::8] = striped[:, 3::8] = 200
+    crop = Crop(0, -64, 640)
+    face, hard = crop.extract(striped[:, :640], 640), crop.cut(striped[:, :640], 640)
+    inside = np.s_[64 : 64 + 512, :512]
+    assert np.array_equal(face[inside], hard[inside]) and np.array_equal(face[inside], striped)
+    contrast = face[:, 100:400].astype(float).std(axis=(1, 2))
+    assert (hard[:, 100:400].astype(float).std(axis=(1, 2)) > 95).all()
+    above, below = contrast[:64][::-1], contrast[576:]
+    assert above[0] > 60 and above[16] < 2 and below[4] > 40 and below[40] < 2
+    assert (np.diff(above) < 0.5).all() and (np.diff(below) < 0.5).all()
+    assert (above[2:12] < below[2:12] - 1).all()
 
 
 def test_shrinking_averages() -> None:

@@ -215,7 +215,7 @@ def _room(view: _View) -> _Look:
     crop, (height, width) = view.portrait.crop, view.portrait.image.shape[:2]
     shown = [min(at + crop.side, length) - max(at, 0.0) for at, length in ((crop.x, width), (crop.y, height))]
     beyond = 1 - shown[0] * shown[1] / crop.side**2
-    advice = "the photo ends close to the face, and a square picture is made up beyond it: leave room round the head, or use --full"
+    advice = "the photo ends close to the face, so a square picture is made up beyond it: leave room round it, or use --full"
     return beyond, "of the square", _Limit(0.05, 0.2, 0.6), advice
 
 

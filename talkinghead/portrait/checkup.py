@@ -204,16 +204,17 @@ def _glasses(view: _View) -> _Look:
 
 
 def _framed(view: _View) -> _Look:
-    height, width = view.portrait.image.shape[:2]
+    left, top, right, bottom = view.portrait.crop.within(view.portrait.image.shape)
     place = view.portrait.crop.to_photo(view.portrait.points[list(_OUTLINE), :2])
-    outside = ((place < 0) | (place > (width - 1, height - 1))).any(1)
+    outside = ((place < (left, top)) | (place > (right - 1, bottom - 1))).any(1)
     advice = "the photo cuts the face off: leave room round the head"
     return float(outside.mean()), "of the outline", _Limit(0.0, 0.05, 0.4), advice
 
 
 def _room(view: _View) -> _Look:
-    crop, (height, width) = view.portrait.crop, view.portrait.image.shape[:2]
-    shown = [min(at + crop.side, length) - max(at, 0.0) for at, length in ((crop.x, width), (crop.y, height))]
+    crop = view.portrait.crop
+    left, top, right, bottom = crop.within(view.portrait.image.shape)
+    shown = [min(at + crop.side, end) - max(at, start) for at, start, end in ((crop.x, left, right), (crop.y, top, bottom))]
     beyond = 1 - shown[0] * shown[1] / crop.side**2
     advice = "the photo ends close to the face, so a square picture is made up beyond it: leave room round it, or use --full"
     return beyond, "of the square", _Limit(0.05, 0.2, 0.6), advice

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from talkinghead.constants import SIZE_PX
+from talkinghead.portrait.bars import Area
 from talkinghead.portrait.beyond import dissolved
 
 _NOTHING_PX = 0.5
@@ -16,18 +17,26 @@ _NOTHING_PX = 0.5
 
 @dataclass(frozen=True)
 class Crop:
-    """Axis-aligned square in photo pixels (edges, not pixel centres); it may reach past the photo."""
+    """Axis-aligned square in photo pixels (edges, not pixel centres); it may reach past the photo.
+
+    ``area``: what of the photo is a picture, where black bars surround it; None: all of it.
+    """
 
     x: float
     y: float
     side: float
+    area: Area | None = None
+
+    def within(self, shape: tuple[int, ...]) -> Area:
+        """What of a photo of ``shape`` (h, w, ...) is a picture."""
+        return self.area or Area(0, 0, shape[1], shape[0])
 
     def extract(self, photo: np.ndarray, size_px: int = SIZE_PX) -> np.ndarray:
         """The square of ``photo`` (H, W, 3) uint8, resampled to (size_px, size_px, 3) uint8. Outside the photo its edge goes on
         and dissolves."""
-        face, step = self.cut(photo, size_px), self.side / size_px
-        height, width = photo.shape[:2]
-        left, top, right, bottom = (at / step for at in (-self.x, -self.y, width - self.x, height - self.y))
+        face, step, area = self.cut(photo, size_px), self.side / size_px, self.within(photo.shape)
+        left, right = ((at - self.x) / step for at in (area.left, area.right))
+        top, bottom = ((at - self.y) / step for at in (area.top, area.bottom))
         if max(left, top, size_px - right, size_px - bottom) < _NOTHING_PX:
             return face
         return dissolved(face, left, top, right, bottom)
@@ -35,6 +44,9 @@ class Crop:
     def cut(self, photo: np.ndarray, size_px: int = SIZE_PX) -> np.ndarray:
         """As `extract`, but outside the photo its edge pixels are repeated. When it shrinks, areas are averaged, so that nothing
         aliases."""
+        if self.area is not None:
+            left, top, right, bottom = self.area
+            return Crop(self.x - left, self.y - top, self.side).cut(photo[top:bottom, left:right], size_px)
         ratio = self.side / size_px
         if ratio <= 1.0:
             return _sample(photo, self, size_px, cv2.INTER_CUBIC)

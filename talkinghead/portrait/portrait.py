@@ -12,6 +12,7 @@ import numpy as np
 from talkinghead.constants import FACE_HEIGHT_PX, SIZE_PX
 from talkinghead.errors import PortraitError
 from talkinghead.motion.latent import FaceCode, LatentModel
+from talkinghead.portrait.bars import Area, picture_area
 from talkinghead.portrait.checkup import CheckUp, check_up
 from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.detector import FaceBox, FaceDetector
@@ -96,7 +97,7 @@ class FaceReader:
             image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
             points = points * np.float32(zoom)
             points[:, :2] += (zoom - 1) / 2
-        crop = frame_face(points, height_px * zoom, image.shape)
+        crop = frame_face(points, height_px * zoom, picture_area(image))
         inside = np.concatenate([crop.from_photo(points[:, :2]), points[:, 2:] * (SIZE_PX / crop.side)], axis=1).astype(
             np.float32
         )
@@ -137,17 +138,19 @@ class FaceReader:
         return faces
 
 
-def frame_face(points: np.ndarray, height_px: float, shape: tuple[int, ...]) -> Crop:
-    """The square round a face that shows it at the usual size, inside the photo as far as it goes."""
-    rows, columns = shape[:2]
+def frame_face(points: np.ndarray, height_px: float, area: Area) -> Crop:
+    """The square round a face that shows it at the usual size, inside the photo's picture, ``area``, as far as it goes."""
+    columns, rows = area.right - area.left, area.bottom - area.top
     side = height_px * SIZE_PX / FACE_HEIGHT_PX
     if side > min(rows, columns):
         side = max(_TIGHTEST * side, min(rows, columns))
     box = points[:468, :2]
-    corner = (box.min(0) + box.max(0)) / 2 - np.array(_FACE_CENTRE) * side
+    first = np.array(area[:2])
+    corner = (box.min(0) + box.max(0)) / 2 - np.array(_FACE_CENTRE) * side - first
     for axis, length in enumerate((columns, rows)):
         if side <= length:
             corner[axis] = np.clip(corner[axis], 0, length - side)
         else:
             corner[axis] = (length - side) / 2 if axis == 0 else min(max(corner[axis], length - side), 0)
-    return Crop(float(corner[0]), float(corner[1]), float(side))
+    corner += first
+    return Crop(float(corner[0]), float(corner[1]), float(side), area)

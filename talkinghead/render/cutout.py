@@ -93,7 +93,11 @@ def _alpha(portrait: Portrait, head: np.ndarray) -> np.ndarray:
     found = cut_body(small, head, (points + 0.5) * scale - 0.5)
     guide = min(1.0, _GUIDE_PX / crop.side)
     alpha = refined(photo, found.astype(np.float32), (round(photo.shape[1] * guide), round(photo.shape[0] * guide)))
-    return np.maximum(alpha, _hull(points, photo.shape))
+    alpha = np.maximum(alpha, _hull(points, photo.shape))
+    left, top, right, bottom = crop.within(photo.shape)
+    picture = np.zeros(photo.shape[:2], bool)
+    picture[top:bottom, left:right] = True
+    return np.where(picture, alpha, np.float32(0))
 
 
 def _hull(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -147,7 +147,9 @@ class Mesh:
         order = self._ordered(np.flatnonzero(drawn if smooth else active), target, depth)
         triangles = _Moved(target[self.triangles[order]], shift[self.triangles[order]], self._layer[order])
         whole = self._rectangle(target[self.triangles[active]], self._corners[active])
-        field = self._around.solve(shift, whole, None, _ROUNDS_AROUND) if smooth else self._around.still(whole)
+        # What a moved rim leaves behind is found by iteration too: it comes from beyond the picture.
+        found = smooth or self._open_rim
+        field = self._around.solve(shift, whole, None, _ROUNDS_AROUND) if found else self._around.still(whole)
         triangles.draw(field, self._around.canvas, whole, 0)
         field = cv2.blur(field, (3, 3))
         if len(self._upper):

@@ -12,6 +12,7 @@ import numpy as np
 from talkinghead.constants import SIZE_PX
 from talkinghead.motion.latent import FaceCode, LatentModel, latent_from_pose
 from talkinghead.motion.rest import resting_dynamics
+from talkinghead.portrait.bars import picture_area
 from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.portrait import frame_face
 from talkinghead.render.refine import Spot, eye_spots, motion_code, mouth_spots, mouth_width
@@ -39,7 +40,7 @@ class Posed:
 def posed(latent: LatentModel, image: np.ndarray, points: np.ndarray, rng: np.random.Generator, *, hidden: bool = False) -> Posed:
     """A portrait from its picture (h, w, 3) and the teacher's points (478, 3) px, a little wrong as a detector's are.
     ``hidden``: an open mouth's interior is not shown."""
-    crop = frame_face(points, latent.encode(points).pose.scale_px, image.shape)
+    crop = frame_face(points, latent.encode(points).pose.scale_px, picture_area(image))
     return posed_crop(latent, crop, crop.extract(image), cropped(crop, points), rng, hidden=hidden)
 
 

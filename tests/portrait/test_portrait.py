@@ -11,6 +11,7 @@ import pytest
 from talkinghead.constants import FACE_HEIGHT_PX
 from talkinghead.errors import PortraitError
 from talkinghead.motion.latent import LatentModel
+from talkinghead.portrait.bars import Area
 from talkinghead.portrait.load import load_photo
 from talkinghead.portrait.portrait import FaceReader, frame_face
 from talkinghead.runtime.weights import model_path
@@ -82,7 +83,7 @@ def test_no_face_and_a_tiny_face_name_the_fix(reader: FaceReader, photo: np.ndar
 
 def test_crops_stay_inside_the_photo_where_they_can() -> None:
     face = np.array([[100.0, 40], [180, 40], [100, 140], [180, 140]]).repeat(117, 0)
-    crop = frame_face(face, 100.0, (400, 300, 3))
+    crop = frame_face(face, 100.0, Area(0, 0, 300, 400))
     assert crop.x >= 0 and crop.y >= 0 and crop.x + crop.side <= 300 and crop.y + crop.side <= 400
-    tight = frame_face(face, 100.0, (150, 200, 3))
+    tight = frame_face(face, 100.0, Area(0, 0, 200, 150))
     assert tight.side >= 150

@@ -70,6 +70,18 @@ def test_a_higher_layer_or_a_nearer_triangle_covers(layers: tuple[int, int], dep
     assert beside(found, Window(40, 40, 42, 42))[0, 0] == pytest.approx((-10, -10) if upper == 0 else (40, 40), abs=1e-3)
 
 
+def test_what_a_moved_rim_leaves_behind_comes_from_beyond_the_picture() -> None:
+    places = grid(8)
+    triangles = delaunay(places)
+    rough = np.random.default_rng(2).normal(0, 6, places.shape)  # every triangle is drawn
+    found = Mesh(places, triangles, np.zeros(len(triangles)), SIZE_PX, open_rim=True).displacement(
+        places + (70.0, 0.0) + rough, np.zeros(len(places))
+    )
+    assert found is not None
+    left = found.places(Window(found.area.x0, 16, 48, 112))
+    assert left[..., 0].max() < 8
+
+
 def test_displacement_stays_within_that_of_the_corners() -> None:
     places = grid()
     target = places + np.random.default_rng(2).normal(0, 12, places.shape)

@@ -40,8 +40,9 @@ class DeviceMesh:
         key = keys(layer, _areas(places) * rows["orientation"] > 0, far, drawn)
         record = _affine(places, at_corners)
         whole = smooth[..., None, None]
+        open_rim = ~(rows["rim"] > 0).any(1)
 
-        field = self._solved(rows, 0, shift, None, _ROUNDS_AROUND) * whole
+        field = self._solved(rows, 0, shift, None, _ROUNDS_AROUND) * (whole | open_rim[:, None, None, None])
         field = _blurred(self._drawn(0, field, places, torch.where(layer > 0, 0, key), record))
         field = F.interpolate(field, scale_factor=2.0, mode="bilinear")
         found = torch.where(whole, self._solved(rows, 1, shift, field, _ROUNDS_FACE), field)

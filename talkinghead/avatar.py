@@ -19,6 +19,7 @@ from talkinghead.portrait.portrait import Portrait
 from talkinghead.render.cutout import CutoutPaster, cut_out
 from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
+from talkinghead.render.surround import Borders
 from talkinghead.render.tone import one_tone
 from talkinghead.runtime.batching import seat
 from talkinghead.session import Frame, Motion, Session
@@ -50,8 +51,10 @@ class Avatar:
         face, points, code = portrait.face, portrait.points, portrait.code
         self._decoder: Decoder | None = None
         self._seat: DevicePortrait | None = None
-        if networks.device_decoder is not None and matte is None and one_tone(face, points) is None:
-            self._seat = networks.device_decoder.seat(face, points, code)
+        self._device = networks.device_decoder if matte is None and one_tone(face, points) is None else None
+        self._bordered: Avatar | None = None
+        if self._device is not None:
+            self._seat = self._device.seat(face, points, code)
         else:
             self._decoder = Decoder(face, points, code.pose, latent, networks.decoder, matte)
             self._decoder.match_detail(face, code, latent)
@@ -79,6 +82,7 @@ class Avatar:
         """Another avatar of the same portrait, which may be drawn in another thread at the same time."""
         other = copy.copy(self)
         other._decoder = None if self._decoder is None else self._decoder.twin()
+        other._bordered = None
         return other
 
     @property
@@ -102,7 +106,22 @@ class Avatar:
         numbers = (self._scales, self._style, self._latent)
         speech, motion = (seat(engine, observer) for engine in (self._speech_engine, self._motion_engine))
         generator = MotionGenerator(motion, *numbers, face=face, controls=controls, seed=seed, eager=eager)
-        return Session(self, SpeechEncoder(speech), generator, self._paster() if full else None, (speech, motion))
+        drawn, paster = (self._held(), self._paster()) if full else (self, None)
+        return Session(drawn, SpeechEncoder(speech), generator, paster, (speech, motion))
+
+    def _held(self) -> Avatar:
+        """This avatar for pictures that are put back into the photo: where that goes on beyond the square, shoulders stay."""
+        if self._bordered is None:
+            crop, area = self.portrait.crop, self.portrait.crop.within(self.portrait.image.shape)
+            right, bottom = crop.x + crop.side, crop.y + crop.side
+            borders = Borders(crop.x > area.left + 1, right < area.right - 1, bottom < area.bottom - 1)
+            other = copy.copy(self)
+            if self._device is not None:
+                other._seat = self._device.seat(self.portrait.face, self.portrait.points, self.portrait.code, borders)
+            if self._decoder is not None:
+                other._decoder = self._decoder.held(borders)
+            self._bordered = other
+        return self._bordered
 
     def _paster(self) -> Paster | CutoutPaster:
         if self._cutout is not None:

@@ -273,3 +273,13 @@ def test_twins_draw_the_same_at_the_same_time(avatar: Avatar) -> None:
     with ThreadPoolExecutor(3) as pool:
         for drawn in pool.map(lambda twin: [twin.draw(*motion) for motion in motions], twins):
             assert all((a == b).all() for a, b in zip(drawn, expected, strict=True))
+
+
+def test_only_pictures_that_are_put_back_hold_shoulders_at_the_square_s_border(avatar: Avatar) -> None:
+    aside, nothing = np.array((0, 0, 0, 0.15, 0, 0), np.float32), np.zeros_like(avatar.portrait.z_dyn)
+    crop, area = avatar.portrait.crop, avatar.portrait.crop.within(avatar.portrait.image.shape)
+    assert crop.y + crop.side < area.bottom - 1  # the photo goes on below
+    still, free, held = avatar.draw(0 * aside, nothing), avatar.draw(aside, nothing), avatar._held().draw(aside, nothing)
+    loud = [np.abs(image[-1].astype(int) - still[-1]).mean() for image in (free, held)]
+    assert loud[0] > 5 * loud[1]
+    assert np.array_equal(free, avatar.draw(aside, nothing))

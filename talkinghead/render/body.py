@@ -5,6 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from talkinghead.render.matte import refined
+from talkinghead.render.surround import smoothstep
+
 _FOREHEAD, _CHIN = 10, 152
 _CHIN_FH, _COLLAR_FH, _COLLAR_HALF_FH = -0.1, 0.2, 1.0
 """Below the chin, face heights: where a collar may begin that is no head, and how far down and aside the head's matte is taken as
@@ -13,6 +16,9 @@ _BELOW_FH = (0.2, 0.3, 0.35, 0.6, 1.0, 2.0)
 """Below the chin, and there: half the width that is surely the body's, that it seldom leaves, and never."""
 _SURE_FH, _LIKELY_FH = (0.14, 0.16, 0.3, 0.6, 0.7, 0.7), (0.45, 0.7, 0.8, 1.1, 1.3, 1.3)
 _FARTHEST_FH = (1.1, 1.3, 1.4, 1.6, 1.9, 2.6)
+_COARSE_PX, _GUIDE_PX = 128, 256
+"""Side of the square in which the body is cut out, and in which its edge is drawn to the picture's."""
+_BELOW_CHIN_FH = (0.0, 0.15)
 _ROUNDS = 3
 _LEAST_KNOWN = 64  # pixels: with fewer nothing can be learnt
 _SMALLEST_GAP = 60  # pixels
@@ -40,6 +46,16 @@ def cut_body(photo: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndar
         cv2.grabCut(photo, mask, whole, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
         found = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
     return _one_piece(found, points)
+
+
+def with_body(face: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The person (s, s) float32 0..1 in a portrait (s, s, 3) uint8 RGB: the head's matte, and what hangs below it as well. Points
+    (478, 2) px."""
+    small, share = (cv2.resize(a, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA) for a in (face, head))
+    found = cut_body(small, share, (points + 0.5) * (_COARSE_PX / len(face)) - 0.5).astype(np.float32)
+    below = (np.arange(len(face)) - points[_CHIN, 1]) / float(np.linalg.norm(points[_CHIN] - points[_FOREHEAD]))
+    body = refined(face, found, (_GUIDE_PX, _GUIDE_PX)) * smoothstep(*_BELOW_CHIN_FH, below)[:, None]
+    return np.maximum(head, body.astype(np.float32))
 
 
 def _one_piece(found: np.ndarray, points: np.ndarray) -> np.ndarray:

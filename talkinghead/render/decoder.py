@@ -27,6 +27,7 @@ from talkinghead.render.refine import (
     patch_input,
 )
 from talkinghead.render.softness import soften, softness_px
+from talkinghead.render.surround import Borders
 from talkinghead.render.tone import one_tone, toned
 from talkinghead.render.warp import Driven, WarpDecoder
 from talkinghead.runtime.engine import Engine, load_engine
@@ -74,12 +75,15 @@ class Decoder:
         latent: LatentModel,
         engines: DecoderEngines | None = None,
         matte: np.ndarray | None = None,
+        borders: Borders | None = None,
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone.
-        With ``matte`` (512, 512) uint8 the face is a cut-out, and frames have the moved matte as a fourth channel."""
+        With ``matte`` (512, 512) uint8 the face is a cut-out, and frames have the moved matte as a fourth channel. ``borders``:
+        where shoulders are held."""
         layers = person_layers(face, points) if matte is None else None
         self._cut = matte is not None
-        self._warp, self._mirror = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte), code_mirror(latent)
+        self._warp = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte, borders=borders)
+        self._mirror = code_mirror(latent)
         rest = self._warp.driven(points, pose)
         self._soft_px, self._tone = softness_px(face, points), one_tone(face, points)
         self._mouth: Refiner | None = None
@@ -96,6 +100,12 @@ class Decoder:
         other = copy.copy(self)
         other._warp = copy.deepcopy(self._warp)  # it draws into buffers of its own
         other._beside = None if self._beside is None else _beside()
+        return other
+
+    def held(self, borders: Borders) -> Decoder:
+        """A `twin` whose shoulders are held at ``borders``."""
+        other = self.twin()
+        other._warp.hold(borders)
         return other
 
     def draw(self, points: np.ndarray, pose: HeadPose, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from talkinghead.render.body import with_body
 from talkinghead.render.matte import Matte, head_matte
 from talkinghead.render.patch import Window
 from talkinghead.render.plate import Layers, separate, with_strays
@@ -34,6 +35,7 @@ def person_layers(face: np.ndarray, points: np.ndarray) -> Layers | None:
     matte = head_matte(face, points)
     if matte.confidence <= 0:
         return None
+    matte = Matte(with_body(face, matte.alpha, points[:, :2]), matte.confidence)
     alpha = _sure(face, points, matte)
     return separate(face, with_strip(matte.alpha, _WIDE_STRIP_PX) if alpha is None else alpha)
 

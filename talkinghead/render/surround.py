@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -14,11 +16,22 @@ _GRID_FROM = 1.27
 _SKULL_DEPTH, _NECK_DEPTH = 0.5, 0.4
 """Where the outline of hair and skull, and the neck, lie behind the face centre, face heights: by what the warp missed in clips
 of `train`."""
+_BESIDE_DEPTH, _BESIDE = 0.15, (1.0, 1.35)
+"""Ears, hair and throat lie so much farther behind than their place beside the outline would have it, face heights; reached
+within so many times the distance from the face centre to the outline."""
+PIVOT = (0.0, 0.5, 0.5)
+"""Below and behind the face centre, face heights: shoulders go where it goes, and do not turn with the head."""
+_SWAY = (0.75, 0.2)  # to the side, and up and down: of how far it goes
+_SWAY_FROM = (-0.2, 0.3)  # below the chin, face heights: where it begins and is whole
+_SHOULDERS_FH, _SHOULDERS_BELOW_FH = (0.2, 0.45), 0.35
+"""How far to either side, so far below the chin, a person reaches whose shoulders are surely not, and surely, told from the wall."""
+_BORDER = 0.2  # of the picture's side: over so much it ends at a border that is held
 _RECESS = 0.2  # of the distance to the outline: how soon it recedes so far
 _INSET = 0.03  # face heights
 _STEEPEST = 1.5  # depth over width
 _RIM = (0.05, 0.13)  # face heights from the outline: depth is eased wholly, and no more
 _FLOOR = 0.05  # of the picture's side: so far above its lower border the shoulders are held
+_HALF = 128
 _CUT, _CUT_REACH = 230, 0.25  # alpha of a person whom the border cuts off, and how far from there hair is held, of the side
 _REACH = 0.16  # face heights: how far beyond the outline a moving jaw drags the skin along
 
@@ -67,15 +80,27 @@ def _eased(skin: np.ndarray, scale_px: float) -> np.ndarray:
     return np.asarray(((skin[None, :, 2] + _STEEPEST * distance).min(axis=1) - skin[:, 2]) / scale_px)
 
 
+@dataclass(frozen=True)
+class Borders:
+    """At which of a picture's borders the shoulders stay as they are, because there the picture is put into a larger one."""
+
+    left: bool = False
+    right: bool = False
+    bottom: bool = False
+
+
 class Surround:
     """Mesh vertices outside the face.
 
     ``source`` (n, 2) px. ``follow(points, pose)`` gives their driven places (n, 2) px and depth (n,).
     """
 
-    def __init__(self, points: np.ndarray, pose: HeadPose, size_px: int, alone: np.ndarray | None = None) -> None:
+    def __init__(
+        self, points: np.ndarray, pose: HeadPose, size_px: int, alone: np.ndarray | None = None, borders: Borders | None = None
+    ) -> None:
         """``alone`` (s, s) uint8: what is moved is the person only, who covers so much of each pixel, so that hair may go wholly
-        with the head, up to the picture's border where nothing of the person is cut off by it."""
+        with the head, up to the picture's border where nothing of the person is cut off by it, and shoulders may sway, but at
+        some ``borders``."""
         oval = points[list(OVAL)].astype(np.float64)
         self._pose, self._size_px = pose, size_px
         self._oval = pose.inverse(oval)
@@ -90,6 +115,8 @@ class Surround:
         self.source = self._vertices(oval[:, :2])
         ratio, angle = self.ratio(self.source)
         self.weight = self._falloff(ratio, angle, alone)
+        self._shoulders = 0.0 if alone is None else self._shouldered(alone)
+        self.hold(borders or Borders())
         self._canonical = self._place(ratio, angle)
         self._drag = self._dragging(oval[:, :2])
 
@@ -105,7 +132,8 @@ class Surround:
         rigid = pose.apply(self._canonical)
         stretch = oval[:, :2] - pose.apply(self._oval)[:, :2]
         start = self._pose.apply(self._canonical)[:, :2]
-        moved = self.source + self.weight[:, None] * (rigid[:, :2] - start) + self._drag @ stretch
+        pivot = (pose.apply(np.array(PIVOT)) - self._pose.apply(np.array(PIVOT)))[:2]
+        moved = self.source + self.weight[:, None] * (rigid[:, :2] - start) + self.sway * pivot + self._drag @ stretch
         return moved, rigid[:, 2]
 
     def _vertices(self, oval: np.ndarray) -> np.ndarray:
@@ -129,6 +157,29 @@ class Surround:
         weight = 1.0 - smoothstep(full + 0.9 * (1 - down), none + 1.2 * (1 - down), ratio)
         return weight * self._held(alone)
 
+    def hold(self, borders: Borders) -> None:
+        """Hold shoulders at ``borders``."""
+        self.sway = self._swaying(borders)
+
+    def _swaying(self, borders: Borders) -> np.ndarray:
+        """What shoulders have (n, 2) of the pivot's way, right and down, beyond what they have as a part of the head."""
+        below = (self.source[:, 1] - self._chin_px) / self._pose.scale_px
+        share = self._shoulders * smoothstep(*_SWAY_FROM, below)[:, None] * np.array(_SWAY)
+        last = self._size_px - 1
+        x, y = self.source.T
+        share[:, 1] *= smoothstep(0.0, _FLOOR * self._size_px, last - y)
+        for held, away in ((borders.left, x), (borders.right, last - x), (borders.bottom, last - y)):
+            if held:
+                share *= smoothstep(0.0, _BORDER * self._size_px, away)[:, None]
+        return np.maximum(share - self.weight[:, None], 0.0)
+
+    def _shouldered(self, alone: np.ndarray) -> float:
+        """How surely (0..1) a person's matte has shoulders: where a part of them were left on the wall, they would tear."""
+        row = alone[min(round(self._chin_px + _SHOULDERS_BELOW_FH * self._pose.scale_px), self._size_px - 1)] >= _HALF
+        middle = int(np.clip(self._center[0], 0, self._size_px - 1))
+        reach = [int(np.argmin(part)) if not part.all() else self._size_px for part in (row[middle::-1], row[middle:])]
+        return float(smoothstep(*_SHOULDERS_FH, np.array(min(reach) / self._pose.scale_px)))
+
     def _held(self, alone: np.ndarray) -> np.ndarray:
         """0 (n,) at the lower border and where another border cuts the person off, 1 far from there."""
         last = self._size_px - 1
@@ -146,6 +197,7 @@ class Surround:
         """Canonical places (n, 3) with a depth that recedes from the outline of the face to that of the skull."""
         down = smoothstep(0.3, 0.9, np.sin(angle))
         near = np.interp(angle, self._angle, self._oval_z, period=2 * np.pi)
+        near = near + _BESIDE_DEPTH * (1.0 - smoothstep(0.3, 0.9, -np.sin(angle))) * smoothstep(*_BESIDE, ratio)
         far = np.maximum(_SKULL_DEPTH + (_NECK_DEPTH - _SKULL_DEPTH) * down, near)
         radius = np.interp(angle, self._angle, self._radius, period=2 * np.pi) / self._pose.scale_px
         length = np.maximum(_RECESS, (far - near) / (_STEEPEST * radius))

@@ -8,7 +8,7 @@ import synthetic_face as synthetic
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
 from talkinghead.render.layout import OVAL, SKIN_POINTS
 from talkinghead.render.mesh import delaunay, signed_areas
-from talkinghead.render.surround import Surround, skin_inset
+from talkinghead.render.surround import PIVOT, Borders, Surround, skin_inset
 
 POSE = synthetic.pose()
 TURNS = [(0, 20, 0), (0, -20, 0), (15, 0, 0), (-15, 0, 0), (0, 0, 20), (0, 0, -20)]
@@ -128,3 +128,42 @@ def test_a_person_whom_the_border_cuts_off_is_held_there(canonical: np.ndarray) 
     far = np.linalg.norm(free.source - (250, 0), axis=1) > 220
     assert held.weight[at_cut].max() < 0.01 < 0.9 < free.weight[at_cut].min()
     np.testing.assert_allclose(held.weight[far], free.weight[far])
+
+
+def shifted(around: Surround, canonical: np.ndarray, pose: HeadPose) -> np.ndarray:
+    """How far (n, 2) px each vertex goes with a pose."""
+    return around.follow(pose.apply(canonical)[list(OVAL)], pose)[0] - around.source
+
+
+def test_shoulders_sway_with_the_neck_and_do_not_turn(canonical: np.ndarray) -> None:
+    around = Surround(POSE.apply(canonical), POSE, 512, alone=person_alpha())
+    shoulders = (around.source[:, 1] > 460) & (around.source[:, 1] < 485)
+    aside = HeadPose(POSE.rotation, POSE.translation_px + (20, 10), POSE.scale_px)
+    moved = shifted(around, canonical, aside)[shoulders]
+    assert (moved[:, 0] > 12).all() and (moved[:, 0] < 18).all()
+    assert (moved[:, 1] >= 0).all() and (moved[:, 1] < 4).all() and moved[:, 1].max() > 1
+    # A head that turns about the neck leaves them where they are.
+    turn = turned((0, 15, 0))
+    pivot = turn.apply(np.array(PIVOT)) - POSE.apply(np.array(PIVOT))
+    about = HeadPose(turn.rotation, POSE.translation_px - pivot[:2], POSE.scale_px)
+    low = shoulders & (np.abs(around.source[:, 0] - 256) > 150)
+    assert np.abs(shifted(around, canonical, about)[low]).max() < 1.5
+
+
+def test_shoulders_are_held_where_the_photo_goes_on(canonical: np.ndarray) -> None:
+    points, aside = POSE.apply(canonical), HeadPose(POSE.rotation, POSE.translation_px + (20, 0), POSE.scale_px)
+    free = Surround(points, POSE, 512, alone=person_alpha())
+    bottom, left = free.source[:, 1] >= 511, free.source[:, 0] <= 0
+    low = free.source[:, 1] > 480
+    assert shifted(free, canonical, aside)[bottom & low, 0].min() > 12
+    for borders, still in ((Borders(bottom=True), bottom), (Borders(left=True), left & low)):
+        held = Surround(points, POSE, 512, alone=person_alpha(), borders=borders)
+        moved = np.abs(shifted(held, canonical, aside)[:, 0])
+        assert moved[still].max() < 1e-6 < 2 < moved[low & ~still].max()
+        free.hold(borders)
+        np.testing.assert_allclose(free.sway, held.sway)
+        free.hold(Borders())
+
+
+def test_without_layers_shoulders_stay(canonical: np.ndarray) -> None:
+    assert not Surround(POSE.apply(canonical), POSE, 512).sway.any()

@@ -25,6 +25,7 @@ from talkinghead.render.device.refine import DeviceRefiners, PatchNetworks, deta
 from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.texture import packed, unpacked
 from talkinghead.render.resample import FINE
+from talkinghead.render.surround import Borders
 from talkinghead.runtime.torch import Graph
 
 FORMS = ("rgb", "nv12")
@@ -56,11 +57,13 @@ class DeviceDecoder:
         self._fuser: Fuser | None = None
         self._pattern: list[Tensor] = []
 
-    def add(self, face: np.ndarray, points: np.ndarray, code: FaceCode) -> int:
-        """The number of one portrait more: ``face`` (512, 512, 3) uint8 RGB, its ``points`` (478, 3) px and their ``code``.
+    def add(self, face: np.ndarray, points: np.ndarray, code: FaceCode, borders: Borders | None = None) -> int:
+        """The number of one portrait more: ``face`` (512, 512, 3) uint8 RGB, its ``points`` (478, 3) px, their ``code``, and
+        where its shoulders are held.
 
         EngineError where it does not fit."""
-        still = Decoder(face, points, code.pose, self._latent, None if self._networks is None else self._networks.engines)
+        engines = None if self._networks is None else self._networks.engines
+        still = Decoder(face, points, code.pose, self._latent, engines, borders=borders)
         still.match_detail(face, code, self._latent)
         soft_px = still._soft_px
         others = {} if self._networks is None else softness(soft_px) | details(still) | features(still)

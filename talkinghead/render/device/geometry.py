@@ -12,6 +12,7 @@ from talkinghead.motion.latent import LatentModel
 from talkinghead.render.device.bank import Rows
 from talkinghead.render.eyes import _LASH_DEPTH, LEFT_EYE, RIGHT_EYE
 from talkinghead.render.layout import LOWER_LIP, OVAL, SKIN_POINTS, UPPER_LIP
+from talkinghead.render.surround import PIVOT
 
 EYES = (LEFT_EYE, RIGHT_EYE)
 _PAIRS = len(UPPER_LIP)
@@ -73,6 +74,7 @@ class Geometry:
         self._margin = index((n for eye in EYES for n in eye.upper[1:-1] + eye.lower[1:-1]), device)
         self._fold = index((n for eye in EYES for n in eye.upper_fold + eye.lower_fold), device)
         self._oval = index(OVAL, device)
+        self._pivot = torch.tensor([PIVOT], dtype=torch.float32, device=device)
         self._cross = torch.tensor([[[0, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [-1, 0, 0]],
                                     [[0, -1, 0], [1, 0, 0], [0, 0, 0]]], dtype=torch.float32, device=device)  # fmt: skip
         self._eye3 = torch.eye(3, device=device)
@@ -98,7 +100,9 @@ class Geometry:
         lashes = margin + way * (_LASH_DEPTH * pose.scale / length.clamp(min=1e-6)).clamp(max=0.6)
         rigid = pose.apply(rows["out_canonical"])
         stretch = points[:, self._oval, :2] - pose.apply(rows["oval"])[..., :2]
+        pivot = (pose.apply(self._pivot) - rows["out_pivot"])[..., :2]
         moved = rows["out_source"] + rows["out_weight"] * (rigid[..., :2] - rows["out_start"]) + rows["out_drag"] @ stretch
+        moved = moved + rows["out_sway"] * pivot
         near = torch.cat((points[:, :SKIN_POINTS], lashes), 1)
         return torch.cat((near[..., :2], moved), 1), torch.cat((near[..., 2], rigid[..., 2]), 1)
 

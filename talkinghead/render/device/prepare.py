@@ -24,7 +24,7 @@ from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
 from talkinghead.render.mesh import Mesh
 from talkinghead.render.mouth import MouthLayer
 from talkinghead.render.raster import Canvas
-from talkinghead.render.surround import Surround
+from talkinghead.render.surround import PIVOT, Surround
 from talkinghead.render.warp import WarpDecoder
 
 _VERTICES, _TRIANGLES, _OUTER = 896, 1920, 400
@@ -74,8 +74,10 @@ def _outside(surround: Surround, pose: HeadPose) -> Arrays:
         "out_canonical": surround._canonical,
         "out_start": pose.apply(surround._canonical)[:, :2],
         "out_drag": surround._drag,
+        "out_sway": surround.sway,
     }
-    return {**{name: _padded(values, _OUTER) for name, values in made.items()}, "oval": surround._oval}
+    alone = {"oval": surround._oval, "out_pivot": pose.apply(np.array((PIVOT,)))}
+    return {**{name: _padded(values, _OUTER) for name, values in made.items()}, **alone}
 
 
 def _mesh(mesh: Mesh) -> tuple[Arrays, Arrays]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from talkinghead.motion.latent import FaceCode
 from talkinghead.render.device.decoder import DeviceDecoder
+from talkinghead.render.surround import Borders
 
 PREPARED = 8
 """Frames a batch that a server is ready for before its first call: more seldom fall due at once."""
@@ -41,9 +42,9 @@ class SharedDecoder:
         self._waiting: list[_Call] = []
         self._listed, self._drawing = threading.Lock(), threading.Lock()
 
-    def seat(self, face: np.ndarray, points: np.ndarray, code: FaceCode) -> DevicePortrait:
+    def seat(self, face: np.ndarray, points: np.ndarray, code: FaceCode, borders: Borders | None = None) -> DevicePortrait:
         """A portrait, as `DeviceDecoder.add` takes it."""
-        return DevicePortrait(self, self.decoder.add(face, points, code))
+        return DevicePortrait(self, self.decoder.add(face, points, code, borders))
 
     def image(self, slot: int, z_pose: np.ndarray, z_dyn: np.ndarray, form: str = "rgb") -> np.ndarray:
         """A frame of a portrait by its slot: (512, 512, 3) uint8 RGB, or "nv12", as `DeviceDecoder.run` gives it."""

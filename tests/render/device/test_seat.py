@@ -38,7 +38,7 @@ class FakeDecoder:
         self.removed: list[int] = []
         self.error: Exception | None = None
 
-    def add(self, face: Any, points: Any, code: Any) -> int:
+    def add(self, face: Any, points: Any, code: Any, borders: Any = None) -> int:
         return int(code)
 
     def remove(self, slot: int) -> None:

@@ -24,7 +24,7 @@ PIVOT = (0.0, 0.5, 0.5)
 _SWAY = (0.75, 0.2)  # to the side, and up and down: of how far it goes
 _SWAY_FROM = (-0.2, 0.3)  # below the chin, face heights: where it begins and is whole
 _SHOULDERS_FH, _SHOULDERS_BELOW_FH = (0.2, 0.45), 0.35
-"""How far to either side, so far below the chin, a person reaches whose shoulders are surely not, and surely, told from the wall."""
+"""So far below the chin, how far to either side a person reaches whose shoulders surely are not, or are, told from the wall."""
 _BORDER = 0.2  # of the picture's side: over so much it ends at a border that is held
 _RECESS = 0.2  # of the distance to the outline: how soon it recedes so far
 _INSET = 0.03  # face heights

@@ -25,7 +25,9 @@ from talkinghead.render.refine import (
     mouth_spots,
     mouth_width,
     patch_input,
+    within_face,
 )
+from talkinghead.render.shade import Light, shade
 from talkinghead.render.softness import soften, softness_px
 from talkinghead.render.surround import Borders
 from talkinghead.render.tone import one_tone, toned
@@ -86,6 +88,7 @@ class Decoder:
         self._mirror = code_mirror(latent)
         rest = self._warp.driven(points, pose)
         self._soft_px, self._tone = softness_px(face, points), one_tone(face, points)
+        self.light: Light | None = None if engines is None else Light.of(face, rest.points, self._warp.surface)
         self._mouth: Refiner | None = None
         self._eyes: Refiner | None = None
         if engines is not None:
@@ -112,7 +115,7 @@ class Decoder:
         """The frame (512, 512, 3) uint8 RGB for driven points (478, 3) px and pose, which are those of ``z_pose`` (6,) from the
         portrait's pose and ``z_dyn`` (D,) from its rest. Of a cut-out: (512, 512, 4), straight alpha."""
         driven = self._warp.driven(points, pose)
-        frame = self._warp.paint(driven)
+        frame = self._lit(driven)
         if self._mouth is not None and self._eyes is not None:
             self._refine(frame, driven, motion_code(z_pose, z_dyn), self._mouth, self._eyes)
         if self._tone is not None:
@@ -120,6 +123,13 @@ class Decoder:
             if not part.empty:
                 frame[part.slices] = toned(frame[part.slices], self._tone)
         return np.dstack((frame, self._warp.alpha(driven))) if self._cut else frame
+
+    def _lit(self, driven: Driven) -> np.ndarray:
+        """The warped frame, with networks in the photo's light."""
+        frame = self._warp.paint(driven)
+        if self.light is not None:
+            shade(frame, driven.points, driven.pose.scale_px, self.light, self._warp.surface)
+        return frame
 
     def _refine(self, frame: np.ndarray, driven: Driven, code: np.ndarray, of_mouth: Refiner, of_eyes: Refiner) -> None:
         eyes, mouth = self._drawings(frame, driven, code, of_mouth, of_eyes)
@@ -136,6 +146,7 @@ class Decoder:
         waiting = None if self._beside is None else self._beside.submit(of_eyes.change, eyes_given, codes)
         width = mouth_width(driven.points, driven.pose) / self.rest_width
         change = interior_kept(of_mouth.change(mouth_given, code[None]), mouth_given, width)
+        change = change * within_face(mouth[0], driven.points)[None, ..., None]
         eyes_change = of_eyes.change(eyes_given, codes) if waiting is None else waiting.result()
         return (
             _Drawing(eyes, eyes_given, eyes_change, _EYES_SOFTER * self._soft_px),
@@ -151,7 +162,7 @@ class Decoder:
         motions, found = looks(latent.size_dyn), np.zeros((2, len(TRIED)))
         for z_dyn in motions:
             driven = self._warp.driven(*latent.draw(code, nowhere, rest + z_dyn))
-            frame = self._warp.paint(driven)
+            frame = self._lit(driven)
             drawings = self._drawings(frame, driven, motion_code(nowhere, z_dyn), self._mouth, self._eyes)
             for row, drawing in zip(found, drawings, strict=True):
                 row += [drawing.energy(frame, gain) / len(motions) for gain in TRIED]

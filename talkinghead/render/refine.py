@@ -15,7 +15,7 @@ import numpy as np
 from talkinghead.motion.latent import LatentModel
 from talkinghead.motion.pose import HeadPose
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE, EyeIndex
-from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS
+from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS, OVAL
 from talkinghead.render.mouth import lip_outline
 from talkinghead.render.patch import Window, cover
 from talkinghead.render.resample import cubic_taps
@@ -34,6 +34,8 @@ SMILE = (1.05, 1.2)
 """Widths over that at rest, between which the network comes to draw all of the interior: the teeth of a smile."""
 RIM_PX = 5
 """Side of the square by which the opening is made wider for that: the network's teeth reach its edge."""
+EDGE_PX = 7
+"""Over so much a mouth's change ends at the face's outline."""
 _RIM = np.ones((RIM_PX, RIM_PX), np.uint8)
 _TAPS_REACH_PX = 2
 _TURN_GAIN = 5.0
@@ -126,6 +128,13 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
         return change
     left = np.stack([1 - share * cv2.dilate(each, _RIM) for each in given[:, 3]])
     return np.asarray(change.transpose(0, 3, 1, 2) * left[:, None], np.float32).transpose(0, 2, 3, 1)
+
+
+def within_face(spot: Spot, points: np.ndarray) -> np.ndarray:
+    """How much (h, w) of each pixel of a patch is the face's, of driven points (478, 3) px. Beside it nothing is drawn: there a
+    network would put what it has seen beside other cheeks, a glint on a bright wall."""
+    face = cover(points[list(OVAL), :2] - spot.shift, spot.window)
+    return np.asarray(cv2.blur(face, (EDGE_PX, EDGE_PX), borderType=cv2.BORDER_REPLICATE))
 
 
 def eye_spots(driven: Driven) -> list[Spot]:

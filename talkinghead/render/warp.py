@@ -16,6 +16,7 @@ from talkinghead.render.patch import Look, Window
 from talkinghead.render.person import Person
 from talkinghead.render.plate import Layers
 from talkinghead.render.resample import FINE, FinePhoto
+from talkinghead.render.shade import Surface
 from talkinghead.render.surround import Borders, Surround, skin_inset
 
 _EYES = (LEFT_EYE, RIGHT_EYE)
@@ -90,6 +91,7 @@ class WarpDecoder:
         self._rest = points
         self._surround = Surround(points, pose, size_px, matte if layers is None else layers.alpha, borders)
         inner = face_triangles(canonical)
+        self.surface = Surface(inner, canonical)
         count = SKIN_POINTS + 14 * len(_EYES)
         outer = self._outer_triangles(points, count)
         layer = np.concatenate((np.full(len(outer), _AROUND), np.full(len(inner), _FACE)))

@@ -20,7 +20,18 @@ from talkinghead.networks import Networks
 from talkinghead.render.decoder import _EYE_DETAIL, _MOUTH_DETAIL, Decoder, DecoderEngines, Detail
 from talkinghead.render.detail import LOOKS, energy, looks
 from talkinghead.render.person import person_layers
-from talkinghead.render.refine import CHANNELS, EYE_PX, KEPT, MOUTH_PX, Spot, eye_spots, motion_code, mouth_spots, patch_input
+from talkinghead.render.refine import (
+    CHANNELS,
+    EYE_PX,
+    KEPT,
+    MOUTH_PX,
+    Spot,
+    eye_spots,
+    motion_code,
+    mouth_spots,
+    patch_input,
+    within_face,
+)
 from talkinghead.render.warp import WarpDecoder
 from talkinghead.runtime.weights import model_path
 
@@ -99,6 +110,11 @@ def spots_of(warp: WarpDecoder, points: np.ndarray, pose: HeadPose) -> list[Spot
     return [*eye_spots(driven), *mouth_spots(driven)]
 
 
+def lit(drawn: Decoder, points: np.ndarray, pose: HeadPose) -> np.ndarray:
+    """The warp in the photo's light, over which networks draw."""
+    return drawn._lit(drawn._warp.driven(points, pose))
+
+
 def test_without_networks_it_is_the_warp(make: Make, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]) -> None:
     plain = make(None)
     np.testing.assert_array_equal(plain.draw(*talking, Z_POSE, Z_DYN), decoder.draw(*talking))
@@ -107,17 +123,24 @@ def test_without_networks_it_is_the_warp(make: Make, decoder: WarpDecoder, talki
 def test_networks_change_their_patches_and_nothing_else(
     make: Make, decoder: WarpDecoder, talking: tuple[np.ndarray, HeadPose]
 ) -> None:
-    made = make(FakeEngines()).draw(*talking, Z_POSE, Z_DYN)
-    expected = decoder.draw(*talking).astype(int)
-    for spot, times in zip(spots_of(decoder, *talking), (1, 2, 1), strict=True):
-        expected[spot.window.slices] += round(times * 255 * LIGHTER + 1e-3)
+    drawn = make(FakeEngines())
+    made, plain = drawn.draw(*talking, Z_POSE, Z_DYN), lit(drawn, *talking)
+    expected = plain.astype(float)
+    *eyes, spot = spots_of(decoder, *talking)
+    for eye, times in zip(eyes, (1, 2), strict=True):
+        expected[eye.window.slices] += times * 255 * LIGHTER
+    face = within_face(spot, decoder.driven(*talking).points)
+    assert face.max() == 1 and face.min() < 0.1  # corners of the mouth's patch lie beside the chin
+    expected[spot.window.slices] += 255 * LIGHTER * face[..., None]
     off, opening = made - np.clip(expected, 0, 255), np.zeros(expected.shape[:2], np.float32)
-    opening[spot.window.slices] = spot.covers()[0]  # the last spot is the mouth
-    assert np.abs(off[cv2.dilate(opening, np.ones((9, 9))) == 0]).max() <= 1  # halves are rounded
+    opening[spot.window.slices] = spot.covers()[0]
+    edge = np.zeros_like(opening)
+    edge[spot.window.slices] = (face > 0.01) & (face < 0.99)
+    assert np.abs(off[cv2.dilate(opening + edge, np.ones((9, 9))) == 0]).max() <= 1  # halves are rounded
     deep = cv2.erode(opening, np.ones((9, 9))) == 1
     assert deep.sum() > 20
     assert np.abs(off[deep] + round(255 * LIGHTER * KEPT)).max() <= 1
-    assert (made != decoder.draw(*talking)).any()
+    assert (made != plain).any()
 
 
 def test_networks_see_the_warp_and_the_right_eye_as_a_left_one(
@@ -134,7 +157,7 @@ def test_networks_see_the_warp_and_the_right_eye_as_a_left_one(
     np.testing.assert_allclose(mouth.given[1]["code"], code[None])
     np.testing.assert_allclose(eye.given[1]["code"], [code, code * [-1, 1, 1, -1, -1]], atol=1e-6)
     *eyes, lips = spots_of(decoder, *talking)
-    frame = decoder.draw(*talking)
+    frame = lit(drawn, *talking)
     np.testing.assert_array_equal(eye.given[1]["patch"], patch_input(frame, eyes))
     np.testing.assert_array_equal(mouth.given[1]["patch"], patch_input(frame, [lips]))
     assert all(v.dtype == np.float32 for given in (*mouth.given, *eye.given) for v in given.values())
@@ -174,14 +197,20 @@ def test_a_face_at_the_edge_is_drawn_as_far_as_it_is_seen(
 ) -> None:
     pose = HeadPose(POSE.rotation, POSE.translation_px + shift, POSE.scale_px)
     points = talking[0] + (*shift, 0)
-    made = make(FakeEngines()).draw(points, pose, Z_POSE, Z_DYN)
-    plain, inside = decoder.draw(points, pose), np.zeros((512, 512), bool)
-    for spot in spots_of(decoder, points, pose):
+    drawn = make(FakeEngines())
+    made, plain = drawn.draw(points, pose, Z_POSE, Z_DYN), lit(drawn, points, pose)
+    inside, surely = np.zeros((2, 512, 512), bool)
+    *eyes, lips = spots_of(decoder, points, pose)
+    for spot in (*eyes, lips):
         window = spot.window
-        inside[max(window.y0, 0) : max(window.y1, 0), max(window.x0, 0) : max(window.x1, 0)] = True
+        seen = np.s_[max(window.y0, 0) : max(window.y1, 0), max(window.x0, 0) : max(window.x1, 0)]
+        inside[seen] = True
+        face = within_face(spot, decoder.driven(points, pose).points) > 0.5
+        part = face[max(-window.y0, 0) :, max(-window.x0, 0) :][: surely[seen].shape[0], : surely[seen].shape[1]]
+        surely[seen] |= part | (spot is not lips)
     changed = (made != plain).any(2)
     assert not changed[~inside].any()
-    assert changed[inside].all() and inside.any() == (shift != (900, 900))
+    assert changed[surely].all() and inside.any() == (shift != (900, 900))
 
 
 @pytest.mark.parametrize("shift", [(-150, 0), (150, 120), (0, -150)])
@@ -210,10 +239,14 @@ def avatar_spots(avatar: Avatar, z_pose: np.ndarray, z_dyn: np.ndarray) -> list[
 
 @needs_networks
 def test_the_shipped_networks_draw_round_mouth_and_eyes_alone(pair: tuple[Avatar, Avatar]) -> None:
-    refined, plain = pair
+    refined, _ = pair
     z_dyn = np.random.default_rng(0).standard_normal(len(refined.portrait.z_dyn)).astype(np.float32)
     z_pose = np.array((0.03, 0.08, 0.02, 0.01, 0, 0))
-    changed = (refined.draw(z_pose, z_dyn) != plain.draw(z_pose, z_dyn)).any(2)
+    assert refined._decoder is not None
+    latent = LatentModel.load(model_path("latent", "latent.npz"))
+    rest = resting_dynamics(latent, refined.portrait.code)
+    before = lit(refined._decoder, *latent.draw(refined.portrait.code, z_pose, rest + z_dyn))
+    changed = (refined.draw(z_pose, z_dyn) != before).any(2)
     inside = np.zeros_like(changed)
     for spot in avatar_spots(refined, z_pose, z_dyn):
         assert changed[spot.window.slices].mean() > 0.05

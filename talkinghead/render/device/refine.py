@@ -17,8 +17,8 @@ from talkinghead.render.device.mouth import DeviceMouth
 from talkinghead.render.device.scene import Scene
 from talkinghead.render.device.shapes import cover
 from talkinghead.render.device.texture import Patches, unpacked
-from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS
-from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EYE_PX, KEPT, MOUTH_PX, RIM_PX, SMILE, code_mirror
+from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS, OVAL
+from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EDGE_PX, EYE_PX, KEPT, MOUTH_PX, RIM_PX, SMILE, code_mirror
 from talkinghead.runtime.torch import TorchEngine
 from talkinghead.runtime.weights import model_path
 
@@ -84,6 +84,7 @@ class DeviceRefiners:
     def __init__(self, networks: PatchNetworks, latent: LatentModel, mouth: DeviceMouth, device: str) -> None:
         self._networks, self._mouth = networks, mouth
         self._mirror = torch.from_numpy(code_mirror(latent)).to(device)
+        self._oval = index(OVAL, device)
         self._lips, self._mouth_corners = index(OUTER_LIPS, device), index(MOUTH_CORNERS, device)
         self._lids = index((n for eye in EYES for n in eye.upper + eye.lower[-2:0:-1]), device)
         self._corners = index((n for eye in EYES for n in (eye.upper[0], eye.upper[-1])), device)
@@ -100,7 +101,7 @@ class DeviceRefiners:
         eyes_change = self._networks.change("eye", _mirrored(eyes_given), eyes_code, scene.rows)
         mouth_change = self._networks.change("mouth", mouth_given, code[:, None], scene.rows)
         inside = nn.functional.max_pool2d(mouth_given[:, :, 3], RIM_PX, 1, RIM_PX // 2).unsqueeze(2)
-        mouth_change = mouth_change * (1 - self._kept(scene) * inside)
+        mouth_change = mouth_change * (1 - self._kept(scene) * inside) * mouth.within(scene.faces.points[:, None, self._oval, :2])
         for part, spots, given, change in (
             ("eye", eyes, eyes_given, _mirrored(eyes_change)),
             ("mouth", mouth, mouth_given, mouth_change),
@@ -154,6 +155,12 @@ class _Spots:
         local = self.patches.local(self._outlines - self._shift[:, :, None, None])
         covers = cover(local.view(n, k * two, count, 2), *self._size_px).view(n, k, two, *seen.shape[-2:])
         return torch.cat((seen, covers), 2)
+
+    def within(self, outline: Tensor) -> Tensor:
+        """`render.refine.within_face` of outlines (n, k, p, 2) px: (n, k, 1, h, w)."""
+        face = cover(self.patches.local(outline - self._shift[:, :, None]), *self._size_px)
+        wide = nn.functional.pad(face, (EDGE_PX // 2,) * 4, "replicate")
+        return nn.functional.avg_pool2d(wide, EDGE_PX, 1).unsqueeze(2)
 
     def add(self, frames: Tensor, change: Tensor) -> None:
         """Add a change (n, k, 3, h, w), 1 being white."""

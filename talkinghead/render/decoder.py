@@ -88,7 +88,7 @@ class Decoder:
         self._mirror = code_mirror(latent)
         rest = self._warp.driven(points, pose)
         self._soft_px, self._tone = softness_px(face, points), one_tone(face, points)
-        self.light: Light | None = None if engines is None else Light.of(face, rest.points, self._warp.surface)
+        self.light: Light | None = None if engines is None else Light.of(face, rest.points, pose.rotation, self._warp.surface)
         self._mouth: Refiner | None = None
         self._eyes: Refiner | None = None
         if engines is not None:
@@ -128,7 +128,7 @@ class Decoder:
         """The warped frame, with networks in the photo's light."""
         frame = self._warp.paint(driven)
         if self.light is not None:
-            shade(frame, driven.points, driven.pose.scale_px, self.light, self._warp.surface)
+            shade(frame, driven.points, driven.pose, self.light, self._warp.surface)
         return frame
 
     def _refine(self, frame: np.ndarray, driven: Driven, code: np.ndarray, of_mouth: Refiner, of_eyes: Refiner) -> None:

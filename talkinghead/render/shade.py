@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from talkinghead.motion.latent import LIPS
+from talkinghead.motion.pose import HeadPose
 from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE
 from talkinghead.render.layout import OVAL, SKIN_POINTS
 from talkinghead.render.mesh import signed_areas
@@ -78,21 +79,25 @@ def harmonics(normals: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Light:
-    """coefficients (9,) of the harmonics; rest (468,): what the skin has of it in the photo; least: no skin has less."""
+    """coefficients (9,) of the harmonics; rest (468,): what the skin has of it in the photo; normals (468, 3): the photo's, turned
+    as if the head faced the camera; least: no skin has less."""
 
     coefficients: np.ndarray
     rest: np.ndarray
+    normals: np.ndarray
     least: float
 
     @classmethod
-    def of(cls, face: np.ndarray, points: np.ndarray, surface: Surface) -> Light:
-        """Of a portrait (512, 512, 3) uint8 with its points (478, 3) px: a robust fit (Cauchy weights)."""
+    def of(cls, face: np.ndarray, points: np.ndarray, rotation: np.ndarray, surface: Surface) -> Light:
+        """Of a portrait (512, 512, 3) uint8 with its points (478, 3) px and its head's rotation (3, 3): a robust fit (Cauchy
+        weights)."""
         grey = cv2.GaussianBlur(face, (0, 0), _BLUR_PX).mean(axis=2)
         x, y = np.clip(np.round(points[:SKIN_POINTS, :2]), 0, len(face) - 1).astype(int).T
         normals = surface.normals(points)
+        facing = (normals @ rotation).astype(np.float32)
         seen = np.array([n for n in _BARE if normals[n, 2] < -_FACING], int)
         if len(seen) < 4 * 9:  # a face in profile tells little
-            return cls(np.eye(9, dtype=np.float32)[0], np.ones(SKIN_POINTS, np.float32), 1.0)
+            return cls(np.eye(9, dtype=np.float32)[0], np.ones(SKIN_POINTS, np.float32), facing, 1.0)
         value = grey[y, x][seen] / 255 + 0.01
         given = harmonics(normals)
         chosen, weight = given[seen].astype(np.float64), np.ones(len(seen))
@@ -104,18 +109,22 @@ class Light:
             off = np.abs(value - chosen @ found)
             weight = 1 / (1 + (off / (2 * np.median(off) + 1e-3)) ** 2)
         least = _DARKEST * float(value.mean())
-        return cls(found.astype(np.float32), np.maximum(given @ found, least).astype(np.float32), least)
+        return cls(found.astype(np.float32), np.maximum(given @ found, least).astype(np.float32), facing, least)
 
-    def change(self, normals: np.ndarray) -> np.ndarray:
-        """Logarithm (468,) of how much brighter skin of directions (468, 3) is than in the photo."""
+    def change(self, normals: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+        """Logarithm (468,) of how much brighter skin is than in the photo, of directions (468, 3) on a head of that rotation.
+
+        Half of what turns skin on the head itself is taken: a smile's mesh tells its folds but roughly."""
+        normals = normals + self.normals @ rotation.T.astype(np.float32)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
         now = np.maximum(harmonics(normals) @ self.coefficients, self.least)
         return np.asarray(STRENGTH * np.log(np.clip(now / self.rest, LEAST, MOST)))
 
 
-def shade(frame: np.ndarray, points: np.ndarray, scale_px: float, light: Light, surface: Surface) -> None:
-    """Bring a frame (s, s, 3) uint8 of driven points (478, 3) px into its light, in place."""
-    normals = surface.normals(points)
-    change, seen = surface.share * light.change(normals), np.maximum(-normals[:, 2], surface.pinned)
+def shade(frame: np.ndarray, points: np.ndarray, pose: HeadPose, light: Light, surface: Surface) -> None:
+    """Bring a frame (s, s, 3) uint8 of driven points (478, 3) px and pose into its light, in place."""
+    normals, scale_px = surface.normals(points), pose.scale_px
+    change, seen = surface.share * light.change(normals, pose.rotation), np.maximum(-normals[:, 2], surface.pinned)
     if np.abs(change * seen).max() < 1e-3:
         return
     reach, size = 3 * SPREAD_FH * scale_px, len(frame)

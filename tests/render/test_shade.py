@@ -8,7 +8,7 @@ import synthetic_face as synthetic
 
 from talkinghead.motion.pose import HeadPose, rotation_from_vector
 from talkinghead.render.layout import OVAL, SKIN_POINTS
-from talkinghead.render.shade import Light, Surface, harmonics, shade
+from talkinghead.render.shade import LEAST, MOST, STRENGTH, Light, Surface, harmonics, shade
 from talkinghead.render.warp import face_triangles
 
 POSE = synthetic.pose()
@@ -51,22 +51,22 @@ def points_aside(canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_photo_s_light_is_found(canonical: np.ndarray, surface: Surface) -> None:
     points = POSE.apply(canonical)
-    light = Light.of(photo(points, surface), points, surface)
+    light = Light.of(photo(points, surface), points, POSE.rotation, surface)
     normals = surface.normals(points)
     told, true = harmonics(normals) @ light.coefficients, (90 + 110 * np.clip(normals @ FROM_LEFT, 0, 1)) / 255 + 0.01
     seen = normals[:, 2] < -0.4
     assert np.abs(told - true)[seen].mean() < 0.03
-    assert np.abs(light.change(normals)).max() < 1e-6
+    assert np.abs(light.change(normals, POSE.rotation)).max() < 1e-6
 
 
 def test_skin_that_turns_to_the_lamp_gets_brighter(canonical: np.ndarray, surface: Surface) -> None:
     points = POSE.apply(canonical)
-    light = Light.of(photo(points, surface), points, surface)
+    light = Light.of(photo(points, surface), points, POSE.rotation, surface)
     changes = []
     for yaw_deg in (15, -15):  # the face's front turns to the picture's left, and away
         driven = turned(yaw_deg).apply(canonical)
         frame = np.full((512, 512, 3), 120, np.uint8)
-        shade(frame, driven, POSE.scale_px, light, surface)
+        shade(frame, driven, turned(yaw_deg), light, surface)
         x, y = driven[:SKIN_POINTS, :2].mean(axis=0).round().astype(int)
         changes.append(int(frame[y, x, 0]) - 120)
     assert max(changes) > 3 > -3 > min(changes)
@@ -76,11 +76,11 @@ def test_skin_that_turns_to_the_lamp_gets_brighter(canonical: np.ndarray, surfac
 
 def test_the_photo_s_own_pose_and_the_wall_keep_their_light(canonical: np.ndarray, surface: Surface) -> None:
     points = POSE.apply(canonical)
-    light = Light.of(photo(points, surface), points, surface)
+    light = Light.of(photo(points, surface), points, POSE.rotation, surface)
     still = np.full((512, 512, 3), 120, np.uint8)
-    shade(still, points, POSE.scale_px, light, surface)
+    shade(still, points, POSE, light, surface)
     assert (still == 120).all()
-    shade(still, turned(15).apply(canonical), POSE.scale_px, light, surface)
+    shade(still, turned(15).apply(canonical), turned(15), light, surface)
     hull = points[list(OVAL), :2]
     low, high = hull.min(axis=0) - 30, hull.max(axis=0) + 30
     outside = np.ones((512, 512), bool)
@@ -91,12 +91,23 @@ def test_the_photo_s_own_pose_and_the_wall_keep_their_light(canonical: np.ndarra
 @pytest.mark.parametrize("shift", [(900, 0), (-400, 30), (0, 470)])
 def test_a_face_outside_the_picture_is_no_error(canonical: np.ndarray, surface: Surface, shift: tuple[int, int]) -> None:
     points = POSE.apply(canonical)
-    light = Light.of(photo(points, surface), points, surface)
+    light = Light.of(photo(points, surface), points, POSE.rotation, surface)
     frame = np.full((512, 512, 3), 120, np.uint8)
-    shade(frame, turned(15).apply(canonical) + (*shift, 0), POSE.scale_px, light, surface)
+    shade(frame, turned(15).apply(canonical) + (*shift, 0), turned(15), light, surface)
 
 
 def test_a_face_in_profile_is_left_alone(canonical: np.ndarray, surface: Surface) -> None:
     points = turned(88).apply(canonical)
-    light = Light.of(np.zeros((512, 512, 3), np.uint8), points, surface)
-    assert np.isfinite(light.change(surface.normals(POSE.apply(canonical)))).all()
+    light = Light.of(np.zeros((512, 512, 3), np.uint8), points, turned(88).rotation, surface)
+    assert not light.change(surface.normals(POSE.apply(canonical)), POSE.rotation).any()
+
+
+def test_an_expression_counts_for_half(canonical: np.ndarray, surface: Surface) -> None:
+    points = POSE.apply(canonical)
+    light = Light.of(photo(points, surface), points, POSE.rotation, surface)
+    smiling, turn = POSE.apply(synthetic.canonical_face(mouth_open=0.08)), turned(15)
+    assert np.abs(light.change(surface.normals(smiling), POSE.rotation)).max() > 0.01
+    # Skin that goes with the head as a whole turns wholly.
+    normals = surface.normals(turn.apply(canonical))
+    told = np.maximum(harmonics(normals) @ light.coefficients, light.least) / light.rest
+    np.testing.assert_allclose(light.change(normals, turn.rotation), STRENGTH * np.log(np.clip(told, LEAST, MOST)), atol=1e-3)

@@ -20,7 +20,8 @@ def light(still: Decoder) -> dict[str, np.ndarray]:
     """Constants of a portrait as the other decoder draws it."""
     found = still.light
     assert found is not None
-    return {"light": found.coefficients, "light_rest": found.rest, "light_least": np.array((found.least,))}
+    numbers = {"light": found.coefficients, "light_rest": found.rest, "light_normals": found.normals}
+    return {**numbers, "light_least": np.array((found.least,))}
 
 
 class DeviceShade:
@@ -39,11 +40,11 @@ class DeviceShade:
         rows, points = scene.rows, scene.faces.points[:, :SKIN_POINTS]
         a, b, c = points[:, self._triangles].unbind(2)
         normals = F.normalize(self._around @ torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-9)
-        x, y, z = normals.unbind(-1)
+        x, y, z = F.normalize(normals + rows["light_normals"] @ scene.faces.pose.rotation.mT, dim=-1, eps=1e-6).unbind(-1)
         harmonics = torch.stack((torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1), -1)
         now = torch.maximum((harmonics @ rows["light"].unsqueeze(-1)).squeeze(-1), rows["light_least"])
         change = self._share * STRENGTH * torch.log((now / rows["light_rest"]).clamp(LEAST, MOST))
-        seen = torch.maximum(-z, self._pinned)
+        seen = torch.maximum(-normals[..., 2], self._pinned)
         reach = SPREAD_FH * scene.faces.pose.scale
         across, down = (torch.exp(-0.5 * ((self._middle[:, None] - points[:, None, :, k]) / reach) ** 2) for k in (0, 1))
         weight = down * seen.unsqueeze(1)

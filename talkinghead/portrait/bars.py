@@ -30,32 +30,39 @@ class Area(NamedTuple):
 
 def picture_area(photo: np.ndarray) -> Area:
     """What of a photo (h, w, 3) uint8 lies within black bars; all of it where there are none."""
-    brightest = photo.max(axis=2)
-    top, bottom = _within(brightest)
-    left, right = _within(brightest[top:bottom].T)
+    top, bottom = _within(photo)
+    left, right = _within(photo[top:bottom].swapaxes(0, 1))
     # Bars at the sides may have hidden that those above and below have an edge.
     if (left, right) != (0, photo.shape[1]):
-        more = _within(brightest[top:bottom, left:right])
+        more = _within(photo[top:bottom, left:right])
         top, bottom = top + more[0], top + more[1]
     return Area(left, top, right, bottom)
 
 
 def _within(lines: np.ndarray) -> tuple[int, int]:
-    """First and last line (excluded) of a picture's brightness (n, m) that are no bar."""
-    black = (lines > _BLACK).mean(axis=1) <= _STRAY
-    first, last = _bar(lines, black), len(lines) - _bar(lines[::-1], black[::-1])
+    """First and last line (excluded) of a picture (n, m, 3) that are no bar."""
+    first, last = _bar(lines), len(lines) - _bar(lines[::-1])
     return (first, last) if last - first >= _SMALLEST * len(lines) else (0, len(lines))
 
 
-def _bar(lines: np.ndarray, black: np.ndarray) -> int:
+def _bar(lines: np.ndarray) -> int:
     """How many lines the bar at the beginning has."""
+    if len(lines) <= _LEAST_PX or not _black(lines[:_LEAST_PX].max(axis=2)).all():  # nearly every photo
+        return 0
+    bright = lines.max(axis=2)
+    black = _black(bright)
     count = int(np.argmin(black)) if not black.all() else 0
     if count < _LEAST_PX:
         return 0
-    edge = lines[count : count + _SOFT_PX].max(axis=0).astype(int) - lines[count - 1]
+    edge = bright[count : count + _SOFT_PX].max(axis=0).astype(int) - bright[count - 1]
     lit = edge > _JUMP
     # Of where the picture lies: other bars may stand at both ends.
     spots = np.flatnonzero(lit)
     if len(spots) < _SMALLEST * lines.shape[1] or lit[spots[0] : spots[-1] + 1].mean() < _LENGTH:
         return 0
     return count + _SOFT_PX - 1
+
+
+def _black(bright: np.ndarray) -> np.ndarray:
+    """Which lines (n,) of brightness (n, m) are black."""
+    return np.asarray((bright > _BLACK).mean(axis=1) <= _STRAY)

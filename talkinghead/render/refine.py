@@ -36,6 +36,7 @@ RIM_PX = 5
 """Side of the square by which the opening is made wider for that: the network's teeth reach its edge."""
 EDGE_PX = 7
 """Over so much a mouth's change ends at the face's outline."""
+_SHIFT = 4
 _RIM = np.ones((RIM_PX, RIM_PX), np.uint8)
 _TAPS_REACH_PX = 2
 _TURN_GAIN = 5.0
@@ -133,7 +134,9 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
 def within_face(spot: Spot, points: np.ndarray) -> np.ndarray:
     """How much (h, w) of each pixel of a patch is the face's, of driven points (478, 3) px. Beside it nothing is drawn: there a
     network would put what it has seen beside other cheeks, a glint on a bright wall."""
-    face = cover(points[list(OVAL), :2] - spot.shift, spot.window)
+    outline = np.clip(points[list(OVAL), :2] - spot.shift - spot.window.origin, -1e4, 1e4)
+    face = np.zeros(spot.window.shape, np.float32)
+    cv2.fillPoly(face, [np.rint(outline * (1 << _SHIFT)).astype(np.int32)], 1.0, cv2.LINE_8, _SHIFT)
     return np.asarray(cv2.blur(face, (EDGE_PX, EDGE_PX), borderType=cv2.BORDER_REPLICATE))
 
 

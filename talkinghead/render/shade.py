@@ -19,12 +19,13 @@ from talkinghead.render.layout import OVAL, SKIN_POINTS
 from talkinghead.render.mesh import signed_areas
 from talkinghead.render.surround import smoothstep
 
-STEP_PX = 8
+STEP_PX = 16
 """Between the places at which the light's change is computed: it is smooth."""
-SPREAD_FH, FAINT = 0.05, 1.5
+SPREAD_FH, FAINT = 0.06, 0.6
 """Reach of a point's change, face heights; and what stands for the surroundings, which keep their light, in points."""
 EASED_FH, PINNED = 0.12, 0.5
 """How far inside the outline the change is whole, and what a point of the outline counts, in points."""
+POINTS_TOLD = 160
 STRENGTH = 0.8
 """Of the change that the fit tells, which takes folds and beards for light too. Both chosen on sharp clips of `train`."""
 LEAST, MOST = 0.6, 1.6
@@ -50,25 +51,59 @@ class Surface:
         triangles = triangles[(triangles < SKIN_POINTS).all(axis=1)]
         backward = signed_areas(canonical[:, :2], triangles) > 0
         self.triangles = np.where(backward[:, None], triangles[:, ::-1], triangles)
+        # A point's triangles, as many for each: one more that has no size.
+        corners = self.triangles.ravel()
+        order = np.argsort(corners, kind="stable")
+        count = np.bincount(corners, minlength=SKIN_POINTS)
+        self.beside = np.full((SKIN_POINTS, int(count.max())), len(self.triangles))
+        """Numbers of the triangles at each point (468, k); what is past the last is none."""
+        self.beside[np.arange(self.beside.shape[1]) < count[:, None]] = order // 3
         skin = canonical[:SKIN_POINTS, :2].astype(np.float32)
+        self.chosen = _spread(skin)
+        """Numbers (n,) of points that tell the light's change: it is smooth."""
         outline = skin[list(OVAL)]
-        away = np.array([cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in skin])
+        away = np.array([cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in skin[self.chosen]])
         self.share = smoothstep(0.0, EASED_FH, away).astype(np.float32)
-        """Of the light's change that a point has (468,): none at the outline, beside which hair and wall keep theirs."""
-        self.pinned = np.where(np.isin(np.arange(SKIN_POINTS), OVAL), np.float32(PINNED), np.float32(0))
-        """How much a point (468,) counts at least, however little it is seen."""
-        self.around = np.zeros((SKIN_POINTS, len(self.triangles)), np.float32)
-        """1 where a point (468, t) is a triangle's corner."""
-        for corner in self.triangles.T:
-            self.around[corner, np.arange(len(self.triangles))] = 1
+        """Of the change that they have (n,): none at the outline, beside which hair and wall keep their light."""
+        self.pinned = np.where(np.isin(self.chosen, OVAL), np.float32(PINNED), np.float32(0))
+        """How much they count (n,) at least, however little they are seen."""
+        # A point's triangles, as many for each: one more that has no size.
+        corners = self.triangles.ravel()
+        order = np.argsort(corners, kind="stable")
+        count = np.bincount(corners, minlength=SKIN_POINTS)
+        self.beside = np.full((SKIN_POINTS, int(count.max())), len(self.triangles))
+        """Numbers of the triangles at each point (468, k); what is past the last is none."""
+        self.beside[np.arange(self.beside.shape[1]) < count[:, None]] = order // 3
+        skin = canonical[:SKIN_POINTS, :2].astype(np.float32)
+        self.chosen = _spread(skin)
+        """Numbers (n,) of points that tell the light's change: it is smooth."""
+        outline = skin[list(OVAL)]
+        away = np.array([cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in skin[self.chosen]])
+        self.share = smoothstep(0.0, EASED_FH, away).astype(np.float32)
+        """Of the change that they have (n,): none at the outline, beside which hair and wall keep their light."""
+        self.pinned = np.where(np.isin(self.chosen, OVAL), np.float32(PINNED), np.float32(0))
+        """How much they count (n,) at least, however little they are seen."""
 
-    def normals(self, points: np.ndarray) -> np.ndarray:
-        """Unit vectors (468, 3) out of the skin at points (478, 3) px, z negative toward the camera."""
+    def normals(self, points: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
+        """Unit vectors (468, 3), or at ``chosen`` points alone, out of the skin of points (478, 3) px, z negative toward the
+        camera."""
         a, b, c = (points.astype(np.float32)[self.triangles[:, k]] for k in range(3))
         (ux, uy, uz), (vx, vy, vz) = (b - a).T, (c - a).T
-        # By components: np.cross takes several times as long.
-        out = self.around @ np.stack((uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx), axis=1)
+        # By components, several times as quick as np.cross; summed without BLAS, whose threads would wait for one another.
+        faces = np.zeros((len(self.triangles) + 1, 3), np.float32)
+        faces[:-1, 0], faces[:-1, 1], faces[:-1, 2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        out = np.take(faces, self.beside if chosen is None else self.beside[chosen], axis=0).sum(axis=1)
         return np.asarray(out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9))
+
+
+def _spread(places: np.ndarray) -> np.ndarray:
+    """Numbers of `POINTS_TOLD` of places (n, 2) that lie far from one another, those of the face's outline among them."""
+    chosen = list(OVAL)
+    near = np.linalg.norm(places[:, None] - places[chosen], axis=2).min(axis=1)
+    while len(chosen) < POINTS_TOLD:
+        chosen.append(int(near.argmax()))
+        near = np.minimum(near, np.linalg.norm(places - places[chosen[-1]], axis=1))
+    return np.array(chosen)
 
 
 def harmonics(normals: np.ndarray) -> np.ndarray:
@@ -79,8 +114,8 @@ def harmonics(normals: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Light:
-    """coefficients (9,) of the harmonics; rest (468,): what the skin has of it in the photo; normals (468, 3): the photo's, turned
-    as if the head faced the camera; least: no skin has less."""
+    """coefficients (9,) of the harmonics; rest (468,): what the skin has of it in the photo; normals (468, 3): the photo's, as if
+    the head faced the camera; least: no skin has less."""
 
     coefficients: np.ndarray
     rest: np.ndarray
@@ -111,24 +146,26 @@ class Light:
         least = _DARKEST * float(value.mean())
         return cls(found.astype(np.float32), np.maximum(given @ found, least).astype(np.float32), facing, least)
 
-    def change(self, normals: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-        """Logarithm (468,) of how much brighter skin is than in the photo, of directions (468, 3) on a head of that rotation.
+    def change(self, normals: np.ndarray, rotation: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Logarithm (n,) of how much brighter skin is than in the photo at ``chosen`` points (n,), of directions (n, 3) on a head
+        of that rotation.
 
         Half of what turns skin on the head itself is taken: a smile's mesh tells its folds but roughly."""
-        normals = normals + self.normals @ rotation.T.astype(np.float32)
+        normals = normals + self.normals[chosen] @ rotation.T.astype(np.float32)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
         now = np.maximum(harmonics(normals) @ self.coefficients, self.least)
-        return np.asarray(STRENGTH * np.log(np.clip(now / self.rest, LEAST, MOST)))
+        return np.asarray(STRENGTH * np.log(np.clip(now / self.rest[chosen], LEAST, MOST)))
 
 
 def shade(frame: np.ndarray, points: np.ndarray, pose: HeadPose, light: Light, surface: Surface) -> None:
     """Bring a frame (s, s, 3) uint8 of driven points (478, 3) px and pose into its light, in place."""
-    normals, scale_px = surface.normals(points), pose.scale_px
-    change, seen = surface.share * light.change(normals, pose.rotation), np.maximum(-normals[:, 2], surface.pinned)
+    normals, scale_px = surface.normals(points, surface.chosen), pose.scale_px
+    change = surface.share * light.change(normals, pose.rotation, surface.chosen)
+    seen = np.maximum(-normals[:, 2], surface.pinned)
     if np.abs(change * seen).max() < 1e-3:
         return
     reach, size = 3 * SPREAD_FH * scale_px, len(frame)
-    flat = points[:SKIN_POINTS, :2]
+    flat = points[surface.chosen, :2]
     low = np.clip(np.floor((flat.min(0) - reach) / STEP_PX), 0, size // STEP_PX).astype(int)
     high = np.clip(np.ceil((flat.max(0) + reach) / STEP_PX), 0, size // STEP_PX).astype(int)
     if (high <= low).any():
@@ -142,7 +179,7 @@ def shade(frame: np.ndarray, points: np.ndarray, pose: HeadPose, light: Light, s
 
 
 def _near(at: np.ndarray, first: int, last: int, scale_px: float) -> np.ndarray:
-    """How near (n, 468) the middles of cells are to points on one axis, 0..1."""
+    """How near (n, p) the middles of cells are to points on one axis, 0..1."""
     middle = (np.arange(first, last, dtype=np.float32) + np.float32(0.5)) * STEP_PX - np.float32(0.5)
     away = (middle[:, None] - at.astype(np.float32)) / np.float32(SPREAD_FH * scale_px)
     return np.asarray(np.exp(-0.5 * away * away))

@@ -29,21 +29,24 @@ class DeviceShade:
 
     def __init__(self, latent: LatentModel, device: str) -> None:
         surface = Surface(face_triangles(latent.mean), latent.mean)
-        self._triangles = torch.from_numpy(surface.triangles.astype(np.int64)).to(device)
-        self._around, self._share, self._pinned = (
-            torch.from_numpy(values).to(device) for values in (surface.around, surface.share, surface.pinned)
+        self._triangles, self._beside, self._chosen = (
+            torch.from_numpy(numbers.astype(np.int64)).to(device)
+            for numbers in (surface.triangles, surface.beside[surface.chosen], surface.chosen)
         )
+        self._share, self._pinned = (torch.from_numpy(values).to(device) for values in (surface.share, surface.pinned))
         self._middle = (torch.arange(SIZE_PX // STEP_PX, device=device) + 0.5) * STEP_PX - 0.5
 
     def draw(self, scene: Scene) -> None:
         """Into the scene's frames."""
         rows, points = scene.rows, scene.faces.points[:, :SKIN_POINTS]
         a, b, c = points[:, self._triangles].unbind(2)
-        normals = F.normalize(self._around @ torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-9)
-        x, y, z = F.normalize(normals + rows["light_normals"] @ scene.faces.pose.rotation.mT, dim=-1, eps=1e-6).unbind(-1)
+        faces = F.pad(torch.linalg.cross(b - a, c - a), (0, 0, 0, 1))
+        normals = F.normalize(faces[:, self._beside].sum(2), dim=-1, eps=1e-9)
+        points, facing = points[:, self._chosen], rows["light_normals"][:, self._chosen]
+        x, y, z = F.normalize(normals + facing @ scene.faces.pose.rotation.mT, dim=-1, eps=1e-6).unbind(-1)
         harmonics = torch.stack((torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1), -1)
         now = torch.maximum((harmonics @ rows["light"].unsqueeze(-1)).squeeze(-1), rows["light_least"])
-        change = self._share * STRENGTH * torch.log((now / rows["light_rest"]).clamp(LEAST, MOST))
+        change = self._share * STRENGTH * torch.log((now / rows["light_rest"][:, self._chosen]).clamp(LEAST, MOST))
         seen = torch.maximum(-normals[..., 2], self._pinned)
         reach = SPREAD_FH * scene.faces.pose.scale
         across, down = (torch.exp(-0.5 * ((self._middle[:, None] - points[:, None, :, k]) / reach) ** 2) for k in (0, 1))

@@ -16,7 +16,7 @@ _GRID_FROM = 1.27
 _SKULL_DEPTH, _NECK_DEPTH = 0.5, 0.4
 """Where the outline of hair and skull, and the neck, lie behind the face centre, face heights: by what the warp missed in clips
 of `train`."""
-_BESIDE_DEPTH, _BESIDE = 0.15, (1.0, 1.35)
+_BESIDE_DEPTH, _BESIDE = 0.1, (1.0, 1.35)
 """Ears, hair and throat lie so much farther behind than their place beside the outline would have it, face heights; reached
 within so many times the distance from the face centre to the outline."""
 PIVOT = (0.0, 0.5, 0.5)

@@ -26,8 +26,9 @@ SPREAD_FH, FAINT = 0.06, 0.6
 EASED_FH, PINNED = 0.12, 0.5
 """How far inside the outline the change is whole, and what a point of the outline counts, in points."""
 POINTS_TOLD = 160
+"""So many points tell the light's change."""
 STRENGTH = 0.8
-"""Of the change that the fit tells, which takes folds and beards for light too. Both chosen on sharp clips of `train`."""
+"""Of the change that the fit tells, which takes folds and beards for light too: chosen on sharp clips of `train`."""
 LEAST, MOST = 0.6, 1.6
 _DARKEST = 0.15
 """Of the skin's mean brightness: what faces away from all light has as much from all around."""
@@ -37,8 +38,9 @@ _BARE = sorted(
     - {*LIPS, *OVAL, *_BROWS}
     - {n for eye in (LEFT_EYE, RIGHT_EYE) for n in (*eye.upper, *eye.lower, *eye.upper_fold, *eye.lower_fold)}
 )
-_FACING = 0.3
-_BLUR_PX = 4.0
+"""Points of skin that is neither lip, lid, brow nor outline: the light is told by them."""
+_FACING = 0.3  # toward the camera, of a unit vector
+_BLUR_PX = 4.0  # pores and stubble are no light
 _RIDGE = 0.005
 _ROUNDS = 6
 
@@ -51,22 +53,6 @@ class Surface:
         triangles = triangles[(triangles < SKIN_POINTS).all(axis=1)]
         backward = signed_areas(canonical[:, :2], triangles) > 0
         self.triangles = np.where(backward[:, None], triangles[:, ::-1], triangles)
-        # A point's triangles, as many for each: one more that has no size.
-        corners = self.triangles.ravel()
-        order = np.argsort(corners, kind="stable")
-        count = np.bincount(corners, minlength=SKIN_POINTS)
-        self.beside = np.full((SKIN_POINTS, int(count.max())), len(self.triangles))
-        """Numbers of the triangles at each point (468, k); what is past the last is none."""
-        self.beside[np.arange(self.beside.shape[1]) < count[:, None]] = order // 3
-        skin = canonical[:SKIN_POINTS, :2].astype(np.float32)
-        self.chosen = _spread(skin)
-        """Numbers (n,) of points that tell the light's change: it is smooth."""
-        outline = skin[list(OVAL)]
-        away = np.array([cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in skin[self.chosen]])
-        self.share = smoothstep(0.0, EASED_FH, away).astype(np.float32)
-        """Of the change that they have (n,): none at the outline, beside which hair and wall keep their light."""
-        self.pinned = np.where(np.isin(self.chosen, OVAL), np.float32(PINNED), np.float32(0))
-        """How much they count (n,) at least, however little they are seen."""
         # A point's triangles, as many for each: one more that has no size.
         corners = self.triangles.ravel()
         order = np.argsort(corners, kind="stable")

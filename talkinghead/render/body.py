@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from talkinghead.portrait.crop import Crop
 from talkinghead.render.matte import refined
 from talkinghead.render.surround import smoothstep
 
@@ -17,7 +18,7 @@ _BELOW_FH = (0.2, 0.3, 0.35, 0.6, 1.0, 2.0)
 _SURE_FH, _LIKELY_FH = (0.14, 0.16, 0.3, 0.6, 0.7, 0.7), (0.45, 0.7, 0.8, 1.1, 1.3, 1.3)
 _FARTHEST_FH = (1.1, 1.3, 1.4, 1.6, 1.9, 2.6)
 _COARSE_PX, _GUIDE_PX = 128, 256
-"""Side of the square in which the body is cut out, and in which its edge is drawn to the picture's."""
+"""Side of the face's square where the body is cut out, and where its edge is drawn to the picture's."""
 _BELOW_CHIN_FH = (0.0, 0.15)
 _ROUNDS = 3
 _LEAST_KNOWN = 64  # pixels: with fewer nothing can be learnt
@@ -48,13 +49,25 @@ def cut_body(photo: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndar
     return _one_piece(found, points)
 
 
+def body_matte(photo: np.ndarray, head: np.ndarray, crop: Crop, points: np.ndarray) -> np.ndarray:
+    """The person (H, W) float32 0..1 in a photo (H, W, 3) uint8 RGB: a coarse cut whose edge is drawn to the picture's. ``head``
+    (s, s) is the head's matte in the square ``crop``, ``points`` (478, 2) px are the face's in the photo."""
+    scale = _COARSE_PX / crop.side
+    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    head = cv2.resize(head, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
+    shift = np.array(((1.0, 0.0, crop.x * scale), (0.0, 1.0, crop.y * scale)))
+    head = cv2.warpAffine(head, shift, size, flags=cv2.INTER_LINEAR)
+    found = cut_body(small, head, (points + 0.5) * scale - 0.5)
+    guide = min(1.0, _GUIDE_PX / crop.side)
+    return refined(photo, found.astype(np.float32), (round(photo.shape[1] * guide), round(photo.shape[0] * guide)))
+
+
 def with_body(face: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The person (s, s) float32 0..1 in a portrait (s, s, 3) uint8 RGB: the head's matte, and what hangs below it as well. Points
     (478, 2) px."""
-    small, share = (cv2.resize(a, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA) for a in (face, head))
-    found = cut_body(small, share, (points + 0.5) * (_COARSE_PX / len(face)) - 0.5).astype(np.float32)
     below = (np.arange(len(face)) - points[_CHIN, 1]) / float(np.linalg.norm(points[_CHIN] - points[_FOREHEAD]))
-    body = refined(face, found, (_GUIDE_PX, _GUIDE_PX)) * smoothstep(*_BELOW_CHIN_FH, below)[:, None]
+    body = body_matte(face, head, Crop(0.0, 0.0, float(len(face))), points) * smoothstep(*_BELOW_CHIN_FH, below)[:, None]
     return np.maximum(head, body.astype(np.float32))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from talkinghead.constants import SIZE_PX
 from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.portrait import Portrait
-from talkinghead.render.body import cut_body
+from talkinghead.render.body import body_matte
 from talkinghead.render.layout import OVAL
-from talkinghead.render.matte import head_matte, refined
+from talkinghead.render.matte import head_matte
 from talkinghead.render.paste import Paster
 from talkinghead.render.person import told_apart
 from talkinghead.render.plate import background_plate, foreground_colours, push_pull
@@ -22,8 +22,6 @@ UNSURE = (
     "person and background of this photo cannot be told apart surely, so the cut-out may have parts of the wall or lack hair: "
     "look at its edge, or use a photo before a plain wall that shows all of the hair"
 )
-_COARSE_PX, _GUIDE_PX = 128, 256
-"""Side of the face's square where the body is cut out, and where its edge is drawn to the picture's."""
 _WHOLE = 0.97  # more of the person is nothing else
 _OWN_COLOUR = (0.05, 0.4)
 """Share of the person from which, and where wholly, a pixel's own colour can be told; below it that of what is near."""
@@ -83,21 +81,12 @@ def cut_out(portrait: Portrait) -> Cutout:
 def _alpha(portrait: Portrait, head: np.ndarray) -> np.ndarray:
     """The matte (H, W) float32 0..1 of the whole photo; ``head`` is that of the face's square."""
     photo, crop = portrait.image, portrait.crop
-    scale = _COARSE_PX / crop.side
-    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    head = cv2.resize(head, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
-    shift = np.array(((1.0, 0.0, crop.x * scale), (0.0, 1.0, crop.y * scale)))
-    head = cv2.warpAffine(head, shift, size, flags=cv2.INTER_LINEAR)
     points = crop.to_photo(portrait.points[:, :2])
-    found = cut_body(small, head, (points + 0.5) * scale - 0.5)
-    guide = min(1.0, _GUIDE_PX / crop.side)
-    alpha = refined(photo, found.astype(np.float32), (round(photo.shape[1] * guide), round(photo.shape[0] * guide)))
-    alpha = np.maximum(alpha, _hull(points, photo.shape))
+    alpha = np.maximum(body_matte(photo, head, crop, points), _hull(points, photo.shape))
     left, top, right, bottom = crop.within(photo.shape)
-    picture = np.zeros(photo.shape[:2], bool)
-    picture[top:bottom, left:right] = True
-    return np.where(picture, alpha, np.float32(0))
+    picture = np.zeros_like(alpha)
+    picture[top:bottom, left:right] = alpha[top:bottom, left:right]
+    return picture
 
 
 def _hull(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -27,7 +27,7 @@ from talkinghead.render.refine import (
     patch_input,
     within_face,
 )
-from talkinghead.render.shade import Light, shade
+from talkinghead.render.shade import Light, Surface, shade
 from talkinghead.render.softness import soften, softness_px
 from talkinghead.render.surround import Borders
 from talkinghead.render.tone import one_tone, toned
@@ -77,21 +77,20 @@ class Decoder:
         latent: LatentModel,
         engines: DecoderEngines | None = None,
         matte: np.ndarray | None = None,
-        borders: Borders | None = None,
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone.
-        With ``matte`` (512, 512) uint8 the face is a cut-out, and frames have the moved matte as a fourth channel. ``borders``:
-        where shoulders are held."""
+        With ``matte`` (512, 512) uint8 the face is a cut-out, and frames have the moved matte as a fourth channel."""
         layers = person_layers(face, points) if matte is None else None
         self._cut = matte is not None
-        self._warp = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte, borders=borders)
+        self._warp = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte)
         self._mirror = code_mirror(latent)
         rest = self._warp.driven(points, pose)
         self._soft_px, self._tone = softness_px(face, points), one_tone(face, points)
-        self.light: Light | None = None if engines is None else Light.of(face, rest.points, pose.rotation, self._warp.surface)
+        self.light: Light | None = None
         self._mouth: Refiner | None = None
         self._eyes: Refiner | None = None
         if engines is not None:
+            self.light = Light.of(face, rest.points, pose.rotation, Surface(self._warp.inner, latent.mean))
             self._mouth = Refiner(engines.mouth_appearance, engines.mouth, patch_input(face, mouth_spots(rest)))
             self._eyes = Refiner(engines.eye_appearance, engines.eye, patch_input(face, eye_spots(rest)))
         self._beside = _beside() if engines is not None else None
@@ -108,8 +107,12 @@ class Decoder:
     def held(self, borders: Borders) -> Decoder:
         """A `twin` whose shoulders are held at ``borders``."""
         other = self.twin()
-        other._warp.hold(borders)
+        other.hold(borders)
         return other
+
+    def hold(self, borders: Borders) -> None:
+        """Hold shoulders at ``borders`` from now on."""
+        self._warp.hold(borders)
 
     def draw(self, points: np.ndarray, pose: HeadPose, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The frame (512, 512, 3) uint8 RGB for driven points (478, 3) px and pose, which are those of ``z_pose`` (6,) from the
@@ -128,7 +131,7 @@ class Decoder:
         """The warped frame, with networks in the photo's light."""
         frame = self._warp.paint(driven)
         if self.light is not None:
-            shade(frame, driven.points, driven.pose, self.light, self._warp.surface)
+            shade(frame, driven.points, driven.pose, self.light)
         return frame
 
     def _refine(self, frame: np.ndarray, driven: Driven, code: np.ndarray, of_mouth: Refiner, of_eyes: Refiner) -> None:

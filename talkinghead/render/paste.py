@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from talkinghead.constants import SIZE_PX
-from talkinghead.portrait.bars import Area
 from talkinghead.portrait.crop import Crop
 from talkinghead.render.resample import cubic_taps
 
@@ -35,7 +34,7 @@ class Paster:
         self._crop = crop
         self._size_px = size_px
         self._still = crop.extract(photo, size_px)
-        self._bars = _bars(crop.within(photo.shape), photo.shape)
+        self._area = crop.within(photo.shape)
         ramp = np.clip((np.minimum(np.arange(size_px), np.arange(size_px)[::-1]) - 1) / _FEATHER_PX, 0, 1)
         ramp = ramp * ramp * (3 - 2 * ramp)
         self._feather = np.round(255 * np.outer(ramp, ramp)).astype(np.uint8)
@@ -65,8 +64,6 @@ class Paster:
         share = cv2.copyMakeBorder(share, *before, cv2.BORDER_CONSTANT, value=0)
         patch = cv2.copyMakeBorder(face[window], *before, cv2.BORDER_REPLICATE)
         self._blend(out, self._shifted(patch, miss_x, miss_y), share, left, top)
-        for bar in self._bars:
-            out[bar] = self._photo[bar]
         return out
 
     def _start(self, edge: float, wanted: int) -> tuple[int, int, float]:
@@ -92,11 +89,10 @@ class Paster:
 
     def _blend(self, out: np.ndarray, patch: np.ndarray, share: np.ndarray, left: int, top: int) -> None:
         """Resize ``patch`` and its share (0 to 255) and lay it over ``out`` with its corner at photo pixel (left, top)."""
-        height, width = out.shape[:2]
         moved = self._enlarged(patch, cv2.INTER_CUBIC if self._scale > 1 else cv2.INTER_LINEAR)
         share = self._enlarged(share, cv2.INTER_LINEAR)
-        x0, y0 = max(-left, 0), max(-top, 0)
-        x1, y1 = min(moved.shape[1], width - left), min(moved.shape[0], height - top)
+        x0, y0 = max(self._area.left - left, 0), max(self._area.top - top, 0)
+        x1, y1 = min(moved.shape[1], self._area.right - left), min(moved.shape[0], self._area.bottom - top)
         if x1 <= x0:
             return
         # A few rows at a time stay in the cache.
@@ -119,14 +115,6 @@ class Paster:
         place = self._workspace[channels][:size].reshape(height, width, *picture.shape[2:])
         # No size is given: it would be rounded, and the scale with it.
         return cv2.resize(picture, None, place, self._scale, self._scale, interpolation)
-
-
-def _bars(area: Area, shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
-    """What of a photo of ``shape`` (h, w, ...) surrounds ``area``."""
-    left, top, right, bottom = area
-    beside = slice(top, bottom)
-    bars = [np.s_[:top, :], np.s_[bottom:, :], (beside, slice(0, left)), (beside, slice(right, shape[1]))]
-    return [bar for bar, there in zip(bars, (top, shape[0] - bottom, left, shape[1] - right), strict=True) if there]
 
 
 def _any_channel(masks: np.ndarray) -> np.ndarray:

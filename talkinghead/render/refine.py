@@ -134,6 +134,7 @@ def interior_kept(change: np.ndarray, given: np.ndarray, width: float) -> np.nda
 def within_face(spot: Spot, points: np.ndarray) -> np.ndarray:
     """How much (h, w) of each pixel of a patch is the face's, of driven points (478, 3) px. Beside it nothing is drawn: there a
     network would put what it has seen beside other cheeks, a glint on a bright wall."""
+    # Under the blur no supersampling (`cover`) is needed.
     outline = np.clip(points[list(OVAL), :2] - spot.shift - spot.window.origin, -1e4, 1e4)
     face = np.zeros(spot.window.shape, np.float32)
     cv2.fillPoly(face, [np.rint(outline * (1 << _SHIFT)).astype(np.int32)], 1.0, cv2.LINE_8, _SHIFT)

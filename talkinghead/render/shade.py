@@ -73,7 +73,7 @@ class Surface:
     def normals(self, points: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
         """Unit vectors (468, 3), or at ``chosen`` points alone, out of the skin of points (478, 3) px, z negative toward the
         camera."""
-        a, b, c = (points.astype(np.float32)[self.triangles[:, k]] for k in range(3))
+        a, b, c = (points[:SKIN_POINTS].astype(np.float32)[corner] for corner in self.triangles.T)
         (ux, uy, uz), (vx, vy, vz) = (b - a).T, (c - a).T
         # By components, several times as quick as np.cross; summed without BLAS, whose threads would wait for one another.
         faces = np.zeros((len(self.triangles) + 1, 3), np.float32)
@@ -101,12 +101,13 @@ def harmonics(normals: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Light:
     """coefficients (9,) of the harmonics; rest (468,): what the skin has of it in the photo; normals (468, 3): the photo's, as if
-    the head faced the camera; least: no skin has less."""
+    the head faced the camera; least: no skin has less; surface: whose light it is."""
 
     coefficients: np.ndarray
     rest: np.ndarray
     normals: np.ndarray
     least: float
+    surface: Surface
 
     @classmethod
     def of(cls, face: np.ndarray, points: np.ndarray, rotation: np.ndarray, surface: Surface) -> Light:
@@ -118,7 +119,7 @@ class Light:
         facing = (normals @ rotation).astype(np.float32)
         seen = np.array([n for n in _BARE if normals[n, 2] < -_FACING], int)
         if len(seen) < 4 * 9:  # a face in profile tells little
-            return cls(np.eye(9, dtype=np.float32)[0], np.ones(SKIN_POINTS, np.float32), facing, 1.0)
+            return cls(np.eye(9, dtype=np.float32)[0], np.ones(SKIN_POINTS, np.float32), facing, 1.0, surface)
         value = grey[y, x][seen] / 255 + 0.01
         given = harmonics(normals)
         chosen, weight = given[seen].astype(np.float64), np.ones(len(seen))
@@ -130,7 +131,7 @@ class Light:
             off = np.abs(value - chosen @ found)
             weight = 1 / (1 + (off / (2 * np.median(off) + 1e-3)) ** 2)
         least = _DARKEST * float(value.mean())
-        return cls(found.astype(np.float32), np.maximum(given @ found, least).astype(np.float32), facing, least)
+        return cls(found.astype(np.float32), np.maximum(given @ found, least).astype(np.float32), facing, least, surface)
 
     def change(self, normals: np.ndarray, rotation: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Logarithm (n,) of how much brighter skin is than in the photo at ``chosen`` points (n,), of directions (n, 3) on a head
@@ -143,8 +144,9 @@ class Light:
         return np.asarray(STRENGTH * np.log(np.clip(now / self.rest[chosen], LEAST, MOST)))
 
 
-def shade(frame: np.ndarray, points: np.ndarray, pose: HeadPose, light: Light, surface: Surface) -> None:
+def shade(frame: np.ndarray, points: np.ndarray, pose: HeadPose, light: Light) -> None:
     """Bring a frame (s, s, 3) uint8 of driven points (478, 3) px and pose into its light, in place."""
+    surface = light.surface
     normals, scale_px = surface.normals(points, surface.chosen), pose.scale_px
     change = surface.share * light.change(normals, pose.rotation, surface.chosen)
     seen = np.maximum(-normals[:, 2], surface.pinned)

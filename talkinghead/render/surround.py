@@ -95,12 +95,9 @@ class Surround:
     ``source`` (n, 2) px. ``follow(points, pose)`` gives their driven places (n, 2) px and depth (n,).
     """
 
-    def __init__(
-        self, points: np.ndarray, pose: HeadPose, size_px: int, alone: np.ndarray | None = None, borders: Borders | None = None
-    ) -> None:
+    def __init__(self, points: np.ndarray, pose: HeadPose, size_px: int, alone: np.ndarray | None = None) -> None:
         """``alone`` (s, s) uint8: what is moved is the person only, who covers so much of each pixel, so that hair may go wholly
-        with the head, up to the picture's border where nothing of the person is cut off by it, and shoulders may sway, but at
-        some ``borders``."""
+        with the head, up to the picture's border where nothing of the person is cut off by it, and shoulders may sway."""
         oval = points[list(OVAL)].astype(np.float64)
         self._pose, self._size_px = pose, size_px
         self._oval = pose.inverse(oval)
@@ -116,7 +113,8 @@ class Surround:
         ratio, angle = self.ratio(self.source)
         self.weight = self._falloff(ratio, angle, alone)
         self._shoulders = 0.0 if alone is None else self._shouldered(alone)
-        self.hold(borders or Borders())
+        self._pivot = pose.apply(np.array(PIVOT))
+        self.hold(Borders())
         self._canonical = self._place(ratio, angle)
         self._drag = self._dragging(oval[:, :2])
 
@@ -132,7 +130,7 @@ class Surround:
         rigid = pose.apply(self._canonical)
         stretch = oval[:, :2] - pose.apply(self._oval)[:, :2]
         start = self._pose.apply(self._canonical)[:, :2]
-        pivot = (pose.apply(np.array(PIVOT)) - self._pose.apply(np.array(PIVOT)))[:2]
+        pivot = (pose.apply(np.array(PIVOT)) - self._pivot)[:2]
         moved = self.source + self.weight[:, None] * (rigid[:, :2] - start) + self.sway * pivot + self._drag @ stretch
         return moved, rigid[:, 2]
 
@@ -158,11 +156,8 @@ class Surround:
         return weight * self._held(alone)
 
     def hold(self, borders: Borders) -> None:
-        """Hold shoulders at ``borders``."""
-        self.sway = self._swaying(borders)
-
-    def _swaying(self, borders: Borders) -> np.ndarray:
-        """What shoulders have (n, 2) of the pivot's way, right and down, beyond what they have as a part of the head."""
+        """Hold shoulders at ``borders`` from now on: ``sway`` (n, 2) is what they have of the pivot's way, right and down, beyond
+        what they have as a part of the head."""
         below = (self.source[:, 1] - self._chin_px) / self._pose.scale_px
         share = self._shoulders * smoothstep(*_SWAY_FROM, below)[:, None] * np.array(_SWAY)
         last = self._size_px - 1
@@ -171,7 +166,7 @@ class Surround:
         for held, away in ((borders.left, x), (borders.right, last - x), (borders.bottom, last - y)):
             if held:
                 share *= smoothstep(0.0, _BORDER * self._size_px, away)[:, None]
-        return np.maximum(share - self.weight[:, None], 0.0)
+        self.sway = np.maximum(share - self.weight[:, None], 0.0)
 
     def _shouldered(self, alone: np.ndarray) -> float:
         """How surely (0..1) a person's matte has shoulders: where a part of them were left on the wall, they would tear."""

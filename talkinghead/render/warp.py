@@ -16,7 +16,6 @@ from talkinghead.render.patch import Look, Window
 from talkinghead.render.person import Person
 from talkinghead.render.plate import Layers
 from talkinghead.render.resample import FINE, FinePhoto
-from talkinghead.render.shade import Surface
 from talkinghead.render.surround import Borders, Surround, skin_inset
 
 _EYES = (LEFT_EYE, RIGHT_EYE)
@@ -74,14 +73,13 @@ class WarpDecoder:
         photographed: bool = True,
         layers: Layers | None = None,
         matte: np.ndarray | None = None,
-        borders: Borders | None = None,
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB; ``points`` (478, 3) px in it; ``pose`` of the head in it.
 
         ``canonical`` (478, 3) is the mean face in face heights; it says which points are neighbours. Without
         ``photographed`` an open mouth's interior is painted as if the photo did not show it. With ``layers`` the person moves
         before a still background; without them what surrounds the head bends with it. With ``matte`` (512, 512) uint8 ``face`` is
-        a cut-out, and `alpha` tells where the moved person is. ``borders``: where shoulders are held.
+        a cut-out, and `alpha` tells where the moved person is.
         """
         self._face = np.ascontiguousarray(face)
         size_px = face.shape[0]
@@ -89,9 +87,8 @@ class WarpDecoder:
         self._inset = skin_inset(points, pose)
         self._prepare(points, pose)
         self._rest = points
-        self._surround = Surround(points, pose, size_px, matte if layers is None else layers.alpha, borders)
-        inner = face_triangles(canonical)
-        self.surface = Surface(inner, canonical)
+        self._surround = Surround(points, pose, size_px, alone=matte if layers is None else layers.alpha)
+        self.inner = inner = face_triangles(canonical)
         count = SKIN_POINTS + 14 * len(_EYES)
         outer = self._outer_triangles(points, count)
         layer = np.concatenate((np.full(len(outer), _AROUND), np.full(len(inner), _FACE)))

@@ -67,7 +67,7 @@ def test_skin_that_turns_to_the_lamp_gets_brighter(canonical: np.ndarray, surfac
     for yaw_deg in (15, -15):  # the face's front turns to the picture's left, and away
         driven = turned(yaw_deg).apply(canonical)
         frame = np.full((512, 512, 3), 120, np.uint8)
-        shade(frame, driven, turned(yaw_deg), light, surface)
+        shade(frame, driven, turned(yaw_deg), light)
         x, y = driven[:SKIN_POINTS, :2].mean(axis=0).round().astype(int)
         changes.append(int(frame[y, x, 0]) - 120)
     assert max(changes) > 3 > -3 > min(changes)
@@ -79,9 +79,9 @@ def test_the_photo_s_own_pose_and_the_wall_keep_their_light(canonical: np.ndarra
     points = POSE.apply(canonical)
     light = Light.of(photo(points, surface), points, POSE.rotation, surface)
     still = np.full((512, 512, 3), 120, np.uint8)
-    shade(still, points, POSE, light, surface)
+    shade(still, points, POSE, light)
     assert (still == 120).all()
-    shade(still, turned(15).apply(canonical), turned(15), light, surface)
+    shade(still, turned(15).apply(canonical), turned(15), light)
     hull = points[list(OVAL), :2]
     low, high = hull.min(axis=0) - 30, hull.max(axis=0) + 30
     outside = np.ones((512, 512), bool)
@@ -94,7 +94,7 @@ def test_a_face_outside_the_picture_is_no_error(canonical: np.ndarray, surface: 
     points = POSE.apply(canonical)
     light = Light.of(photo(points, surface), points, POSE.rotation, surface)
     frame = np.full((512, 512, 3), 120, np.uint8)
-    shade(frame, turned(15).apply(canonical) + (*shift, 0), turned(15), light, surface)
+    shade(frame, turned(15).apply(canonical) + (*shift, 0), turned(15), light)
 
 
 def test_a_face_in_profile_is_left_alone(canonical: np.ndarray, surface: Surface) -> None:

@@ -157,7 +157,8 @@ def test_shoulders_are_held_where_the_photo_goes_on(canonical: np.ndarray) -> No
     low = free.source[:, 1] > 480
     assert shifted(free, canonical, aside)[bottom & low, 0].min() > 12
     for borders, still in ((Borders(bottom=True), bottom), (Borders(left=True), left & low)):
-        held = Surround(points, POSE, 512, alone=person_alpha(), borders=borders)
+        held = Surround(points, POSE, 512, alone=person_alpha())
+        held.hold(borders)
         moved = np.abs(shifted(held, canonical, aside)[:, 0])
         assert moved[still].max() < 1e-6 < 2 < moved[low & ~still].max()
         free.hold(borders)

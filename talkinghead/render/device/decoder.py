@@ -23,7 +23,7 @@ from talkinghead.render.device.mouth import DeviceMouth
 from talkinghead.render.device.prepare import prepared
 from talkinghead.render.device.refine import DeviceRefiners, PatchNetworks, details, features, softness
 from talkinghead.render.device.scene import Scene
-from talkinghead.render.device.shade import DeviceShade, light
+from talkinghead.render.device.shade import light
 from talkinghead.render.device.texture import packed, unpacked
 from talkinghead.render.resample import FINE
 from talkinghead.render.surround import Borders
@@ -49,7 +49,6 @@ class DeviceDecoder:
         self._eyes, self._mouth = DeviceEyes(device), DeviceMouth(device)
         self._networks = PatchNetworks(device) if refine else None
         self._refiners = None if self._networks is None else DeviceRefiners(self._networks, latent, self._mouth, device)
-        self._shade = None if self._networks is None else DeviceShade(latent, device)
         axis = torch.arange(SIZE_PX, device=device, dtype=torch.float32)
         self._grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))
         self._soft: set[int] = set()
@@ -65,7 +64,9 @@ class DeviceDecoder:
 
         EngineError where it does not fit."""
         engines = None if self._networks is None else self._networks.engines
-        still = Decoder(face, points, code.pose, self._latent, engines, borders=borders)
+        still = Decoder(face, points, code.pose, self._latent, engines)
+        if borders is not None:
+            still.hold(borders)
         still.match_detail(face, code, self._latent)
         soft_px = still._soft_px
         others = {} if self._networks is None else softness(soft_px) | details(still) | features(still) | light(still)
@@ -140,8 +141,7 @@ class DeviceDecoder:
         frames[:, :_PIXELS] = self._warped(scene, moved)
         self._eyes.draw(scene)
         self._mouth.draw(scene)
-        if self._refiners is not None and self._shade is not None:
-            self._shade.draw(scene)
+        if self._refiners is not None:
             self._refiners.draw(scene, z_pose, z_dyn, soft)
         pictures = frames[:, :_PIXELS].unsqueeze(-1).view(torch.uint8)[..., :3].reshape(len(slots), SIZE_PX, SIZE_PX, 3)
         return output.nv12(pictures) if form == "nv12" else pictures

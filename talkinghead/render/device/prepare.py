@@ -24,7 +24,7 @@ from talkinghead.render.layout import LOWER_LIP, UPPER_LIP
 from talkinghead.render.mesh import Mesh
 from talkinghead.render.mouth import MouthLayer
 from talkinghead.render.raster import Canvas
-from talkinghead.render.surround import PIVOT, Surround
+from talkinghead.render.surround import Surround
 from talkinghead.render.warp import WarpDecoder
 
 _VERTICES, _TRIANGLES, _OUTER = 896, 1920, 400
@@ -76,8 +76,8 @@ def _outside(surround: Surround, pose: HeadPose) -> Arrays:
         "out_drag": surround._drag,
         "out_sway": surround.sway,
     }
-    alone = {"oval": surround._oval, "out_pivot": pose.apply(np.array((PIVOT,)))}
-    return {**{name: _padded(values, _OUTER) for name, values in made.items()}, **alone}
+    padded = {name: _padded(values, _OUTER) for name, values in made.items()}
+    return {**padded, "oval": surround._oval, "out_pivot": surround._pivot[None]}
 
 
 def _mesh(mesh: Mesh) -> tuple[Arrays, Arrays]:

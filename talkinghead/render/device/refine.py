@@ -15,6 +15,7 @@ from talkinghead.render.device.filters import cubic, filtered, gaussian
 from talkinghead.render.device.geometry import EYES, index, smoothstep
 from talkinghead.render.device.mouth import DeviceMouth
 from talkinghead.render.device.scene import Scene
+from talkinghead.render.device.shade import DeviceShade
 from talkinghead.render.device.shapes import cover
 from talkinghead.render.device.texture import Patches, unpacked
 from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS, OVAL
@@ -79,10 +80,10 @@ def features(still: Decoder) -> Arrays:
 
 
 class DeviceRefiners:
-    """Redraws eyes, then mouths."""
+    """Brings frames into their light, then redraws eyes and mouths."""
 
     def __init__(self, networks: PatchNetworks, latent: LatentModel, mouth: DeviceMouth, device: str) -> None:
-        self._networks, self._mouth = networks, mouth
+        self._networks, self._mouth, self._shade = networks, mouth, DeviceShade(latent, device)
         self._mirror = torch.from_numpy(code_mirror(latent)).to(device)
         self._oval = index(OVAL, device)
         self._lips, self._mouth_corners = index(OUTER_LIPS, device), index(MOUTH_CORNERS, device)
@@ -93,6 +94,7 @@ class DeviceRefiners:
 
     def draw(self, scene: Scene, z_pose: Tensor, z_dyn: Tensor, soft: bool) -> None:
         """Into the scene's frames, under z_pose (n, 6) and z_dyn (n, D). ``soft``: whether any portrait is."""
+        self._shade.draw(scene)
         code = torch.cat((z_dyn, _TURN_GAIN * z_pose[:, :_TURN]), 1)
         eyes, mouth = _Spots(*self._eye_outlines(scene), EYE_PX), _Spots(*self._mouth_outlines(scene), MOUTH_PX)
         eyes_given, mouth_given = eyes.input(scene.frames), mouth.input(scene.frames)

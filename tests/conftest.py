@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import importlib
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,12 @@ from fake_avatar import fake_avatar
 from sounds import Sound, make_sound_file
 
 __all__ = ["fake_avatar", "make_sound"]
+
+
+def pytest_configure() -> None:
+    """A shell's background jobs ignore SIGINT, and hand that on: what a test starts and interrupts must hear it all the same."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

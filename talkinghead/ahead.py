@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 _POLL_S = 0.1
 
@@ -49,3 +52,36 @@ def ahead(items: Iterable[T], most: int) -> Iterator[T]:
     finally:
         closed.set()
         thread.join()
+
+
+def side_by_side(items: Iterable[S], workers: Sequence[Callable[[S], T]]) -> Iterator[T]:
+    """What the workers make of the items, in the items' order: each is given to whichever of them is free, in threads beside the
+    caller's, who finds one for each worker made or begun. A single worker works in the caller's own thread.
+
+    What an item or a worker raises is raised here, in its place.
+    """
+    if len(workers) == 1:
+        yield from map(workers[0], items)
+        return
+    free: queue.SimpleQueue[Callable[[S], T]] = queue.SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+
+    def work(item: S) -> T:
+        worker = free.get()
+        try:
+            return worker(item)
+        finally:
+            free.put(worker)
+
+    begun: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(len(workers), "side-by-side")
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > len(workers):
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

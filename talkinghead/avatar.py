@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkinghead.ahead import ahead
+from talkinghead.ahead import ahead, side_by_side
 from talkinghead.constants import SAMPLE_RATE_HZ
+from talkinghead.cores import usable_cores
 from talkinghead.motion.controls import Controls
 from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.rest import resting_dynamics
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 _BLOCK = SAMPLE_RATE_HZ // 10
 _MOTIONS_AHEAD = 8
-"""Of a recording: motion and pictures are made side by side, on two cores."""
+"""Of a recording: motion and pictures are made side by side."""
+_MOST_DRAWERS = 2
+"""Pictures of a recording that are drawn at the same time, where there are as many cores."""
 
 
 class Avatar:
@@ -78,10 +81,11 @@ class Avatar:
         networks = networks or Networks.load(device, refine=refine)
         return cls(networks.face.read(photo), networks, alpha=alpha)
 
-    def twin(self) -> Avatar:
-        """Another avatar of the same portrait, which may be drawn in another thread at the same time."""
+    def twin(self, alone: bool = True) -> Avatar:
+        """Another avatar of the same portrait, which may be drawn in another thread at the same time; not ``alone``: others are
+        drawn beside it all the time, so that no second core waits for parts of its pictures."""
         other = copy.copy(self)
-        other._decoder = None if self._decoder is None else self._decoder.twin()
+        other._decoder = None if self._decoder is None else self._decoder.twin(alone)
         other._bordered = None
         return other
 
@@ -142,17 +146,19 @@ class Avatar:
         """Frames at 40 FPS for a whole recording: a file, mono samples at ``rate``, or chunks of them.
 
         The same photo, sound, seed and controls give the same frames. There are as many frames as begin within the sound.
-        ``wanted`` is asked for each of them in order, 0 first: those that it refuses are not drawn and do not come. ``other``:
+        ``wanted`` is asked for each of them in order, 0 first: those that it refuses are not drawn and do not come; it may be
+        asked a few frames before its answer is needed. ``other``:
         the other party's sound, from the same beginning, likewise: the face listens to it.
         """
         session = self.session(seed=seed, controls=controls, full=full)
         heard = iter(()) if other is None else voices(_blocks(other), SAMPLE_RATE_HZ if isinstance(other, str | Path) else rate)
         rate = SAMPLE_RATE_HZ if isinstance(audio, str | Path) else rate
         try:
-            motions = _attentive(session, _motions(session, _blocks(audio), rate), heard)
-            for number, motion in enumerate(ahead(motions, _MOTIONS_AHEAD)):
-                if wanted is None or wanted(number):
-                    yield session.draw(motion)
+            motions: Iterable[Motion] = ahead(_attentive(session, _motions(session, _blocks(audio), rate), heard), _MOTIONS_AHEAD)
+            if wanted is not None:
+                motions = (motion for number, motion in enumerate(motions) if wanted(number))
+            count = 1 if self.on_gpu else min(_MOST_DRAWERS, len(usable_cores()))
+            yield from side_by_side(motions, [session.draw] if count == 1 else [session.drawer() for _ in range(count)])
         finally:
             session.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -125,8 +125,12 @@ class Session:
 
     def draw(self, motion: Motion) -> Frame:
         """The picture of a motion of this session. Motions may be drawn in any order and in any thread, one at a time."""
-        image = self._avatar.draw(motion.z_pose, motion.z_dyn)
-        return Frame(image if self._paster is None else self._paster.paste(image), motion.pts, motion.audio)
+        return _drawn(self._avatar, self._paster, motion)
+
+    def drawer(self) -> Callable[[Motion], Frame]:
+        """Another `draw`, of the same pictures, for another thread: both may be called at the same time."""
+        avatar, paster = self._avatar.twin(alone=False), self._paster and self._paster.twin()
+        return lambda motion: _drawn(avatar, paster, motion)
 
     def flush(self) -> None:
         """The end of the sound: what waits for its look-ahead is finished as if silence followed. In a call push silence."""
@@ -188,3 +192,8 @@ class Session:
                 f"the rate changed from {self._rate} to {rate} Hz within a session: resample it first, or interrupt"
             )
         return self._resampler.resample_chunk(samples)
+
+
+def _drawn(avatar: Avatar, paster: Paster | CutoutPaster | None, motion: Motion) -> Frame:
+    image = avatar.draw(motion.z_pose, motion.z_dyn)
+    return Frame(image if paster is None else paster.paste(image), motion.pts, motion.audio)

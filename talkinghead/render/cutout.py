@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import cv2
@@ -107,6 +108,12 @@ class CutoutPaster:
     def __init__(self, cutout: Cutout, crop: Crop) -> None:
         self._colours = Paster(cutout.picture, crop)
         self._alpha = Paster(cv2.merge([cutout.alpha] * 3), crop)
+
+    def twin(self) -> CutoutPaster:
+        """Another one for the same photo, for another thread."""
+        other = copy.copy(self)
+        other._colours, other._alpha = self._colours.twin(), self._alpha.twin()
+        return other
 
     def paste(self, face: np.ndarray) -> np.ndarray:
         """``face`` in its place: a new picture."""

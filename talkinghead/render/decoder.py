@@ -97,11 +97,12 @@ class Decoder:
         self.rest_width = max(mouth_width(points, pose), 1e-6)
         self.detail = Detail()
 
-    def twin(self) -> Decoder:
-        """Another decoder of the same portrait, for another thread: quicker than preparing the photo again."""
+    def twin(self, alone: bool = True) -> Decoder:
+        """Another decoder of the same portrait, for another thread: quicker than preparing the photo again. Not ``alone``: no
+        second core is free for it."""
         other = copy.copy(self)
         other._warp = copy.deepcopy(self._warp)  # it draws into buffers of its own
-        other._beside = None if self._beside is None else _beside()
+        other._beside = _beside() if alone and self._beside is not None else None
         return other
 
     def held(self, borders: Borders) -> Decoder:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import cv2
 import numpy as np
 
@@ -39,7 +41,13 @@ class Paster:
         ramp = ramp * ramp * (3 - 2 * ramp)
         self._feather = np.round(255 * np.outer(ramp, ramp)).astype(np.uint8)
         self._scale = crop.side / size_px
-        self._workspace = {channels: np.zeros(0, np.uint8) for channels in (1, 3)}
+        self._workspace = _workspace()
+
+    def twin(self) -> Paster:
+        """Another one for the same photo, for another thread."""
+        other = copy.copy(self)
+        other._workspace = _workspace()
+        return other
 
     @property
     def still(self) -> np.ndarray:
@@ -120,3 +128,8 @@ class Paster:
 def _any_channel(masks: np.ndarray) -> np.ndarray:
     """255 where one of three masks (h, w, 3) of 0 and 255 is: their grey is never 0 there. Far quicker than taking them apart."""
     return cv2.threshold(cv2.cvtColor(masks, cv2.COLOR_RGB2GRAY), 0, 255, cv2.THRESH_BINARY)[1]
+
+
+def _workspace() -> dict[int, np.ndarray]:
+    """Room for enlarged pictures by their channels; it grows with use."""
+    return {channels: np.zeros(0, np.uint8) for channels in (1, 3)}

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from talkinghead.ahead import ahead
+from talkinghead.ahead import ahead, side_by_side
 
 
 def count(most: int, made: list[int]) -> Iterator[int]:
@@ -51,3 +51,43 @@ def test_closed_early_it_leaves_no_thread() -> None:
     next(items)
     items.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_side_by_side_keeps_the_order_and_uses_every_worker() -> None:
+    meet = threading.Barrier(2)
+
+    def worker(name: str) -> Callable[[int], tuple[int, str]]:
+        def work(item: int) -> tuple[int, str]:
+            if item < 2:
+                meet.wait(10)  # both at once, or never
+            return item, name
+
+        return work
+
+    made = list(side_by_side(count(50, []), [worker("a"), worker("b")]))
+    assert [item for item, _ in made] == list(range(50)) and {name for _, name in made} == {"a", "b"}
+
+
+def test_a_single_worker_works_in_the_callers_thread() -> None:
+    names = set(side_by_side(range(3), [lambda _: threading.current_thread().name]))
+    assert names == {threading.current_thread().name}
+
+
+def test_side_by_side_raises_what_a_worker_raises_after_what_came_before() -> None:
+    def work(item: int) -> float:
+        return 1 / (3 - item)
+
+    before = threading.active_count()
+    made = side_by_side(range(100), [work, work])
+    assert [next(made) for _ in range(3)] == [1 / 3, 1 / 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(made)
+    assert threading.active_count() == before
+
+
+def test_side_by_side_closed_early_leaves_no_thread_and_takes_no_more_items() -> None:
+    before, made = threading.active_count(), list[int]()
+    results = side_by_side(count(100, made), [abs, abs])
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before and len(made) <= 4

@@ -246,6 +246,18 @@ def test_frames_that_are_not_wanted_do_not_come(avatar: Avatar, sound: np.ndarra
 
 
 @needs_networks
+@pytest.mark.parametrize("full", [False, True])
+def test_pictures_drawn_side_by_side_are_those_drawn_alone(
+    avatar: Avatar, sound: np.ndarray, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for cores in ([0], [0, 1]):
+        monkeypatch.setattr("talkinghead.avatar.usable_cores", lambda cores=cores: cores)
+        made.append(list(avatar.render(sound[:8000], seed=3, full=full)))
+    assert _same(*made) and len(made[0]) > 10
+
+
+@needs_networks
 def test_full_frames_leave_the_rest_of_the_photo_alone(avatar: Avatar, sound: np.ndarray) -> None:
     photo = avatar.portrait.image
     frames = list(avatar.render(sound[:4000], full=True))

@@ -14,7 +14,6 @@ _A = -0.95
 """Of the half-way samples' cubic kernel (Keys 1981: -0.5): a little sharper, to make up for what is linear between them. Over
 moving photos the result is as close to Lanczos as OpenCV's cubic is (54.8 and 55.4 dB; plain linear sampling: 50.2)."""
 _APART_PX = 4  # beside a change the samples between pixels change too; farther off they do not
-_ONE_MAP = np.empty(0, np.float32)  # both coordinates are in one
 _TAPS = (_A / 8, 0.5 - _A / 8, 0.5 - _A / 8, _A / 8)
 
 
@@ -49,8 +48,7 @@ class FinePhoto:
     def sample(self, places: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The colours (h, w, 3), or shares (h, w), uint8 at ``places`` (h, w, 2) float32, x and y in px times `FINE`, written to
         ``out`` where it is given; outside the photo its border goes on."""
-        whole, share = cv2.convertMaps(places, _ONE_MAP, cv2.CV_16SC2)
-        return cv2.remap(self._fine, whole, share, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(self._fine, places, None, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
 
 
 def cubic_taps(shift: float) -> np.ndarray:

@@ -44,6 +44,9 @@ def float_model(path: Path) -> Any:
             folded[node.output[0]] = _value(node, known)
         elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             renamed[node.output[0]] = node.input[0]
+            if _rectifies(node, known):
+                renamed[node.output[0]] = f"{node.output[0]}.rectified"
+                kept.append(onnx.helper.make_node("Relu", [node.input[0]], [renamed[node.output[0]]]))
         else:
             kept.append(node)
     if any(output.name in renamed or output.name in folded for output in graph.output):
@@ -55,6 +58,11 @@ def float_model(path: Path) -> Any:
     graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in values.items())
     del graph.value_info[:]
     return model
+
+
+def _rectifies(node: Any, known: list[Any]) -> bool:
+    """Whether a node rounds to bytes whose zero stands for 0, which nothing negative is left by."""
+    return node.op_type == "QuantizeLinear" and known[2] is not None and known[2].dtype == np.uint8 and not known[2].any()
 
 
 def _value(node: Any, known: list[Any]) -> np.ndarray:

@@ -118,6 +118,55 @@ def quantise(path: Path, calibration: list[dict[str, np.ndarray]]) -> None:
         nodes_to_exclude=last,
         reduce_range=True,  # sums of two products overflow 16 bits on processors without VNNI
     )
+    model = onnx.load(str(path))
+    keep_in_bytes(model)
+    onnx.save(model, str(path))
+
+
+def keep_in_bytes(model: onnx.ModelProto) -> None:
+    """Take out of a model with int8 convolutions what needs not be widened, in place: a tenth of its time on processors.
+
+    A rectifier before rounding to bytes whose zero stands for 0 is no work at all, since they hold nothing negative: nor is the
+    rounding between it and a convolution needed, which is then done once. Bytes are enlarged as bytes.
+    """
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    users = {name: [node for node in graph.node if name in node.input] for name in makers}
+
+    def before(node: onnx.NodeProto, kind: str) -> onnx.NodeProto | None:
+        """What makes the first input of a node, if it is of this kind and nothing else uses it."""
+        maker = makers.get(node.input[0])
+        return maker if maker is not None and maker.op_type == kind and len(users[node.input[0]]) == 1 else None
+
+    gone: list[str] = []
+    for rounding in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        relu = before(rounding, "Relu")
+        if relu is None or constants[rounding.input[2]].any():
+            continue
+        gone += relu.output
+        rounding.input[0] = relu.input[0]
+        wide = before(relu, "DequantizeLinear")
+        byte = None if wide is None else before(wide, "QuantizeLinear")
+        if wide is not None and byte is not None and before(byte, "Conv") is not None:
+            gone += [*wide.output, *byte.output]
+            rounding.input[0] = byte.input[0]
+    nodes = []
+    for node in graph.node:
+        if node.output[0] in gone:
+            continue
+        nodes.append(node)
+        wide = before(node, "DequantizeLinear") if node.op_type == "Resize" else None
+        if wide is not None:
+            (result,) = node.output
+            node.output[0], byte_name = f"{result}.large", f"{result}.byte"
+            nodes.append(helper.make_node("QuantizeLinear", [node.output[0], *wide.input[1:]], [byte_name], f"{result}.rounded"))
+            nodes.append(helper.make_node("DequantizeLinear", [byte_name, *wide.input[1:]], [result], f"{result}.widened"))
+    used = {name for node in nodes for name in node.input}
+    initializers = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(initializers)
 
 
 def quantise_linear(path: Path, out: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
 
 from decoder_shards import OFF, write_shard  # noqa: E402
@@ -18,7 +18,7 @@ from decoder_shards import OFF, write_shard  # noqa: E402
 from talkinghead.motion.latent import LatentModel  # noqa: E402
 from talkinghead.nets.decoder import PARTS, PatchDecoder  # noqa: E402
 from talkinghead.render.refine import KEPT, Refiner, interior_kept  # noqa: E402
-from talkinghead.runtime.onnx import OnnxEngine  # noqa: E402
+from talkinghead.runtime.onnx import BoundOnnxEngine, OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
 from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, redrawn, shown, watch  # noqa: E402
 from talkinghead.training.decoder_bank import Bank, Batch  # noqa: E402
@@ -200,3 +200,27 @@ def test_saved_loaded_and_exported_is_the_same_network(part: str, tmp_path: Path
         np.testing.assert_allclose(found, change.numpy().transpose(0, 2, 3, 1), atol=2e-3)
         assert (change - true).abs().max() < 0.01 * true.abs().max()
         assert true.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_int8_stays_in_bytes_and_floats_come_back_from_it(part: str, banks: dict[str, Bank], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = PatchDecoder(part, 8).eval()
+    for name, parameter in net.named_parameters():
+        if "out." in name or "film.2" in name or "second" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path / "decoder" / f"{part}.onnx"
+    save_halves(net, path.with_suffix(".safetensors"))
+    batch = banks[part].draw(4)
+    export(part, path.parent, batch)
+    graph = onnx.load(str(path)).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    rounded = [makers[node.input[0]] for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in makers]
+    assert rounded.count("Conv") >= 10 and "Relu" not in rounded
+    loaded = load_weights(part, path.with_suffix(".safetensors"))
+    with torch.no_grad():
+        pyramid = loaded.appearance(batch.photo)
+        true = loaded.painter(batch.patch, batch.code, *pyramid).numpy()
+    given = dict(zip(("patch", "code", "v2", "v4", "v8"), (x.numpy() for x in (batch.patch, batch.code, *pyramid)), strict=True))
+    for engine, share in ((OnnxEngine(path), 0.1), (BoundOnnxEngine(path, "cpu"), 0.05)):
+        assert np.abs(engine.run(**given)["change"] - true).max() <= share * np.abs(true).max() > 0

@@ -42,7 +42,8 @@ class Avatar:
     """A face that can speak: a portrait with the networks that move it. Make one with `Avatar.open`."""
 
     def __init__(self, portrait: Portrait, networks: Networks, *, alpha: bool = False) -> None:
-        self._cutout = cut_out(portrait) if alpha else None
+        matting = None if networks.decoder is None else networks.decoder.matte
+        self._cutout = cut_out(portrait, matting) if alpha else None
         if self._cutout is not None:
             portrait = self._cutout.portrait(portrait)
         self.portrait = portrait

@@ -16,3 +16,6 @@ FACE_HEIGHT_PX = 233
 
 POINTS = 478
 """Face points in MediaPipe's topology, iris included."""
+
+MATTE_PX = 256
+"""Side of the square in which the matting network looks at a portrait."""

@@ -8,7 +8,8 @@ from talkinghead.errors import EngineError
 from talkinghead.runtime.weights import model_path
 
 DECODER = ("mouth_appearance.onnx", "mouth.onnx", "eye_appearance.onnx", "eye.onnx")
-FILES = (("speech", "speech.onnx"), ("motion", "motion.onnx"), ("motion", "motion.npz"), *(("decoder", name) for name in DECODER))
+ONCE = (("speech", "speech.onnx"), ("motion", "motion.onnx"), ("motion", "motion.npz"), ("matte", "matte.onnx"))
+FILES = (*ONCE, *(("decoder", name) for name in DECODER))
 
 
 def _found(*parts: str) -> bool:

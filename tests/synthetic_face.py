@@ -11,6 +11,7 @@ from talkinghead.render.eyes import LEFT_EYE, RIGHT_EYE
 
 EYE_X, EYE_Y, MOUTH_Y = 0.19, 0.0, 0.43
 SIZE_PX = 512
+HAIR, SKIN, WALL, COAT = (60, 40, 30), (205, 165, 140), (150, 170, 190), (40, 60, 120)
 
 
 def _bow(middle: tuple[float, float], half: float, rise: float, count: int) -> np.ndarray:
@@ -85,3 +86,22 @@ def picture(canonical: np.ndarray) -> np.ndarray:
         image[mask > 0] = ball[mask > 0]
     fill(points[list(layout.OUTER_LIPS)], (170, 70, 75))
     return image
+
+
+def portrait(canonical: np.ndarray, wall: tuple[int, int, int] = WALL, wide: float = 1.25) -> tuple[np.ndarray, np.ndarray]:
+    """A face with hair, neck and coat before a plain wall with grain (512, 512, 3), and where the person is (512, 512) bool."""
+    points = pose().apply(canonical)[:, :2]
+    oval = points[list(layout.OVAL)]
+    person = np.zeros((512, 512), np.uint8)
+    image = np.zeros((512, 512, 3), np.float32) + wall
+
+    def fill(ring: np.ndarray, color: tuple[int, int, int]) -> None:
+        cv2.fillPoly(image, [np.round(ring).astype(np.int32)], color)
+        cv2.fillPoly(person, [np.round(ring).astype(np.int32)], 1)
+
+    fill(oval.mean(axis=0) + (oval - oval.mean(axis=0)) * wide - (0, 18), HAIR)
+    fill(np.array(((200, 330), (312, 330), (312, 512), (200, 512))), SKIN)
+    fill(np.array(((216, 440), (296, 440), (420, 512), (92, 512))), COAT)
+    fill(oval, SKIN)
+    image = cv2.GaussianBlur(image, (0, 0), 1.0) + np.random.default_rng(0).normal(0, 4, image.shape)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8), person > 0

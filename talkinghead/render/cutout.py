@@ -13,11 +13,11 @@ from talkinghead.portrait.crop import Crop
 from talkinghead.portrait.portrait import Portrait
 from talkinghead.render.body import body_matte
 from talkinghead.render.layout import OVAL
-from talkinghead.render.matte import head_matte
 from talkinghead.render.paste import Paster
-from talkinghead.render.person import told_apart
+from talkinghead.render.person import found_matte, trusted
 from talkinghead.render.plate import background_plate, foreground_colours, push_pull
 from talkinghead.render.surround import smoothstep
+from talkinghead.runtime.engine import Engine
 
 UNSURE = (
     "person and background of this photo cannot be told apart surely, so the cut-out may have parts of the wall or lack hair: "
@@ -55,14 +55,15 @@ class Cutout:
         return replace(portrait, image=self.picture, face=portrait.crop.extract(self.picture), notes=notes)
 
 
-def cut_out(portrait: Portrait) -> Cutout:
-    """The person in a portrait's whole photo.
+def cut_out(portrait: Portrait, network: Engine | None = None) -> Cutout:
+    """The person in a portrait's whole photo, with the matting ``network`` or by colours alone.
 
     The head's matte is that of the face's square. Shoulders and body are found by a second graph cut over the whole photo, which
-    learns their colours from below the chin and the wall's from beside the head. The same portrait gives the same cut-out.
+    learns their colours from below the chin and the wall's from beside the head; in the square the network tells them too. The
+    same portrait gives the same cut-out.
     """
     photo, crop = portrait.image, portrait.crop
-    matte = head_matte(portrait.face, portrait.points)
+    matte = found_matte(portrait.face, portrait.points, network)
     alpha = _alpha(portrait, matte.alpha)
     # Colours of the edge are smooth: found where the face's square has 512 px at most, as everything tuned to that.
     zoom = min(1.0, SIZE_PX / crop.side)
@@ -75,8 +76,7 @@ def cut_out(portrait: Portrait) -> Cutout:
     edge = np.clip(np.round(beyond + near * (colours - beyond)), 0, 255).astype(np.uint8)
     edge = np.asarray(cv2.resize(edge, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR))
     picture = np.where((alpha > _WHOLE)[..., None], photo, edge)
-    trusted = told_apart(portrait.face, portrait.points, matte)
-    return Cutout(picture, np.round(255 * alpha).astype(np.uint8), trusted)
+    return Cutout(picture, np.round(255 * alpha).astype(np.uint8), trusted(portrait.face, portrait.points, matte))
 
 
 def _alpha(portrait: Portrait, head: np.ndarray) -> np.ndarray:

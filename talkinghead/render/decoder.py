@@ -13,6 +13,7 @@ from talkinghead.motion.latent import FaceCode, LatentModel
 from talkinghead.motion.pose import HeadPose
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.render.detail import TRIED, detailed, energy, looks, matching_gain
+from talkinghead.render.matting import load_matting
 from talkinghead.render.patch import Window
 from talkinghead.render.person import person_layers
 from talkinghead.render.refine import (
@@ -44,18 +45,21 @@ _TONED_PX = 8.0
 
 @dataclass(frozen=True)
 class DecoderEngines:
-    """The decoder's networks: of each part its appearance (once a portrait) and its painter (every frame)."""
+    """The decoder's networks: of each part its appearance (once a portrait) and its painter (every frame); and that of the matte
+    (once a portrait), without which person and wall are told apart by colours alone."""
 
     mouth_appearance: Engine
     mouth: Engine
     eye_appearance: Engine
     eye: Engine
+    matte: Engine | None = None
 
     @classmethod
     def load(cls, device: str = "cpu") -> DecoderEngines:
         """The shipped ones; EngineError when they cannot be run."""
         names = ("mouth_appearance", "mouth", "eye_appearance", "eye")
-        return cls(*(load_engine(model_path("decoder", f"{name}.onnx"), device) for name in names))
+        painters = {name: load_engine(model_path("decoder", f"{name}.onnx"), device) for name in names}
+        return cls(**painters, matte=load_matting())
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Decoder:
     ) -> None:
         """``face`` (512, 512, 3) uint8 RGB with its ``points`` (478, 3) px and ``pose``. Without ``engines``: the warp alone.
         With ``matte`` (512, 512) uint8 the face is a cut-out, and frames have the moved matte as a fourth channel."""
-        layers = person_layers(face, points) if matte is None else None
+        matting = None if engines is None else engines.matte
+        layers = person_layers(face, points, matting) if matte is None else None
         self._cut = matte is not None
         self._warp = WarpDecoder(face, points, pose, latent.mean, layers=layers, matte=matte)
         self._mirror = code_mirror(latent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,12 +19,14 @@ _OUTLINE_FH = (-0.17, 0.38)
 _WIDE_FH, _HIGH_FH, _DEEP_FH = 0.60, 0.68, 0.85
 """That ellipse: half its width, and how far it reaches up and down."""
 _STEEPNESS = 6.0
+_SURE, _SUREST = 4.5, 6.0
+"""Of log odds: colours cannot say otherwise beyond the first; no more than the second is believed."""
 _SHOULDERS_FH = 0.2  # below the chin: what lies lower hardly moves with the head, and clothes say nothing about hair
 _NECK_BELOW_FH, _NECK_HALF_FH = (0.0, 0.3, 0.35, 0.6), (0.16, 0.16, 0.3, 0.6)  # below the chin, and half the width there
 _BINS = 18
 _SPREAD = np.array((0.06, 0.24, 0.4, 0.24, 0.06))  # over neighbouring colours
 _ROUNDS = 4
-_PLACE, _COLOUR, _PATH = 0.6, 0.6, 2.5
+_PLACE, _SEEN, _COLOUR, _PATH = 0.6, 1.0, 0.6, 2.5
 _LEAST_KNOWN = 128  # pixels: with fewer nothing can be learnt
 _ALIKE = 8.0  # CIELAB distance under which person and background look the same
 _SMALLEST_GAP = 60  # pixels: a smaller gap in the person is filled
@@ -33,31 +35,37 @@ _SMALLEST_GAP = 60  # pixels: a smaller gap in the person is filled
 @dataclass(frozen=True)
 class Matte:
     """alpha (512, 512) float32: 1 where the person is, 0 where the background is, between at hair; confidence 0..1: how far the
-    picture's colours bear it out."""
+    picture's colours bear it out; unsure (512, 512) float32 0..1, where a network was asked: where it may be wrong."""
 
     alpha: np.ndarray
     confidence: float
+    unsure: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class _Place:
-    """What the face's place says of each pixel (h, w): log_odds of the person; core, surely the person; head, bool, above the
-    shoulders."""
+    """What is known of each pixel (h, w) before its colour: log_odds of the person, and their weight beside colours; core, surely
+    the person; head, bool, above the shoulders."""
 
     log_odds: np.ndarray
     core: np.ndarray
     head: np.ndarray
+    weight: float
 
 
-def head_matte(face: np.ndarray, points: np.ndarray) -> Matte:
-    """The matte of a portrait, ``face`` (s, s, 3) uint8 RGB with its ``points`` (478, 3) px.
+def cut_head(face: np.ndarray, points: np.ndarray, logit: np.ndarray | None = None) -> Matte:
+    """The matte of a portrait by its colours, ``face`` (s, s, 3) uint8 RGB with its ``points`` (478, 3) px.
 
     A soft guess from where the face lies, which colours go with it and how smoothly a pixel is tied to face or border; a graph
     cut that starts from it (GrabCut: Rother, Kolmogorov, Blake 2004); and a guided filter (He, Sun, Tang 2013) that finds the
-    hair's edge at full size. The same picture gives the same matte.
+    hair's edge at full size. The same picture gives the same matte. With ``logit`` (h, w) of the person, as the matting network
+    sees it, that is what the colours are weighed against, in place of where heads mostly are.
     """
     small = cv2.resize(face, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
     place = _place(points, face.shape[0])
+    if logit is not None:
+        seen = cv2.resize(np.clip(logit, -_SUREST, _SUREST), (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
+        place = replace(place, log_odds=seen, weight=_SEEN, core=_with(place.core, (seen > _SURE) | place.core))
     guess = _guess(small, place)
     found = _cut(small, guess, place)
     if found is None:
@@ -91,10 +99,10 @@ def _place(points: np.ndarray, size_px: int) -> _Place:
     turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     skull = ball[:2] + _SKULL_FH[2] * height * np.stack((np.cos(turn), np.sin(turn)), axis=1)
     hull = cv2.convexHull(np.concatenate((shape[list(OVAL), :2], skull)).astype(np.float32))
-    core = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
-    cv2.fillConvexPoly(core, np.round((hull + 0.5) / scale - 0.5).astype(np.int32), 1)
-    inside = cv2.erode(core, np.ones((3, 3), np.uint8)) > 0
-    return _Place(log_odds, inside | neck, below < _SHOULDERS_FH)
+    ball_and_face = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
+    cv2.fillConvexPoly(ball_and_face, np.round((hull + 0.5) / scale - 0.5).astype(np.int32), 1)
+    inside = cv2.erode(ball_and_face, np.ones((3, 3), np.uint8)) > 0
+    return _Place(log_odds, inside | neck, below < _SHOULDERS_FH, _PLACE)
 
 
 def _guess(small: np.ndarray, place: _Place) -> np.ndarray:
@@ -107,8 +115,8 @@ def _guess(small: np.ndarray, place: _Place) -> np.ndarray:
         share[place.core] = 1.0
         # Clothes below are no sign of the head, nor of the background.
         ratio = _colour_ratio(bins, np.where(place.head, share, 0.0), np.where(place.head, 1 - share, 0.0))
-        share = _logistic(_PLACE * place.log_odds + _COLOUR * ratio + _PATH * path)
-        share[(place.log_odds < -4.5) & place.head] = 0.0
+        share = _logistic(place.weight * place.log_odds + _COLOUR * ratio + _PATH * path)
+        share[(place.log_odds < -_SURE) & place.head] = 0.0
         share[place.core] = 1.0
         share = np.clip(guided(guide, share.astype(np.float32), 4, 1e-3), 0.0, 1.0)
     share[place.core] = 1.0
@@ -192,11 +200,16 @@ def _cut(small: np.ndarray, guess: np.ndarray, place: _Place) -> np.ndarray | No
     for mode in (cv2.GC_EVAL_FREEZE_MODEL, cv2.GC_EVAL):
         cv2.grabCut(small, mask, whole, behind, front, 1, mode)
     found = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
-    _, part = cv2.connectedComponents(found.astype(np.uint8), connectivity=4)
-    found = np.isin(part, np.setdiff1d(part[place.core], 0))
+    found = _with(place.core, found)
     count, part, stats, _ = cv2.connectedComponentsWithStats((~found).astype(np.uint8), connectivity=4)
     small_parts = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] < _SMALLEST_GAP]
     return np.asarray(found | np.isin(part, small_parts))
+
+
+def _with(core: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """What of ``found`` (h, w) bool hangs together with the core."""
+    _, part = cv2.connectedComponents(found.astype(np.uint8), connectivity=4)
+    return np.isin(part, np.setdiff1d(part[core], 0))
 
 
 def refined(picture: np.ndarray, found: np.ndarray, guide_px: tuple[int, int]) -> np.ndarray:

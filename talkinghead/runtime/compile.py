@@ -10,6 +10,8 @@ from pathlib import Path
 from talkinghead.errors import EngineError
 from talkinghead.runtime.weights import models_folder
 
+_ON_PROCESSORS = ("matte",)
+"""Networks that never run on a GPU."""
 CompileProgress = Callable[[str, str, int, int], None]
 """Told of a network, the phase of its building, steps done and in all."""
 
@@ -24,8 +26,9 @@ class Compiled:
 
 
 def float_networks(folder: Path | None = None) -> list[Path]:
-    """The shipped ONNX files for GPUs, by name."""
-    return [path for path in sorted((folder or models_folder()).glob("*/*.onnx")) if not path.stem.endswith(".int8")]
+    """The shipped ONNX files for GPUs, by name: all but those for processors."""
+    found = sorted((folder or models_folder()).glob("*/*.onnx"))
+    return [path for path in found if not path.stem.endswith(".int8") and path.stem not in _ON_PROCESSORS]
 
 
 def compile_networks(

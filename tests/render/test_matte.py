@@ -4,30 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import synthetic_face as synthetic
+from synthetic_face import HAIR, SKIN, WALL, portrait
 
-from talkinghead.render.layout import OVAL
-from talkinghead.render.matte import guided, head_matte
-
-HAIR, SKIN, WALL, COAT = (60, 40, 30), (205, 165, 140), (150, 170, 190), (40, 60, 120)
-
-
-def portrait(canonical: np.ndarray, wall: tuple[int, int, int], wide: float = 1.25) -> tuple[np.ndarray, np.ndarray]:
-    """A face with hair, neck and coat before a plain wall with grain (512, 512, 3), and where the person is (512, 512) bool."""
-    points = synthetic.pose().apply(canonical)[:, :2]
-    oval = points[list(OVAL)]
-    person = np.zeros((512, 512), np.uint8)
-    image = np.zeros((512, 512, 3), np.float32) + wall
-
-    def fill(ring: np.ndarray, color: tuple[int, int, int]) -> None:
-        cv2.fillPoly(image, [np.round(ring).astype(np.int32)], color)
-        cv2.fillPoly(person, [np.round(ring).astype(np.int32)], 1)
-
-    fill(oval.mean(axis=0) + (oval - oval.mean(axis=0)) * wide - (0, 18), HAIR)
-    fill(np.array(((200, 330), (312, 330), (312, 512), (200, 512))), SKIN)
-    fill(np.array(((216, 440), (296, 440), (420, 512), (92, 512))), COAT)
-    fill(oval, SKIN)
-    image = cv2.GaussianBlur(image, (0, 0), 1.0) + np.random.default_rng(0).normal(0, 4, image.shape)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8), person > 0
+from talkinghead.render.matte import cut_head, guided
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +17,7 @@ def points(canonical: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("wide", [1.25, 1.6])
 def test_head_and_hair_are_told_from_the_wall(canonical: np.ndarray, points: np.ndarray, wide: float) -> None:
     face, person = portrait(canonical, WALL, wide)
-    matte = head_matte(face, points)
+    matte = cut_head(face, points)
     assert matte.alpha.shape == (512, 512) and matte.alpha.dtype == np.float32
     above = np.s_[:400]
     found, true = matte.alpha[above] > 0.5, person[above]
@@ -50,24 +29,24 @@ def test_head_and_hair_are_told_from_the_wall(canonical: np.ndarray, points: np.
 
 
 def test_hair_before_a_wall_of_its_colour_gives_little_confidence(canonical: np.ndarray, points: np.ndarray) -> None:
-    plain = head_matte(portrait(canonical, WALL)[0], points).confidence
-    alike = head_matte(portrait(canonical, HAIR)[0], points).confidence
+    plain = cut_head(portrait(canonical, WALL)[0], points).confidence
+    alike = cut_head(portrait(canonical, HAIR)[0], points).confidence
     assert alike < 0.6 < plain
 
 
 def test_a_face_that_fills_the_picture_has_no_background(canonical: np.ndarray) -> None:
     points = synthetic.pose().apply(canonical)
     points = 256 + (points - 256) * 3.0
-    matte = head_matte(np.full((512, 512, 3), SKIN, np.uint8), points)
+    matte = cut_head(np.full((512, 512, 3), SKIN, np.uint8), points)
     assert matte.confidence == 0.0
     assert matte.alpha.min() == 1.0
 
 
 def test_the_same_photo_gives_the_same_matte(canonical: np.ndarray, points: np.ndarray) -> None:
     face, _ = portrait(canonical, WALL)
-    first = head_matte(face, points)
+    first = cut_head(face, points)
     cv2.setRNGSeed(77)
-    second = head_matte(face, points)
+    second = cut_head(face, points)
     assert first.confidence == second.confidence
     assert (first.alpha == second.alpha).all()
 

@@ -19,6 +19,7 @@ from talkinghead.render.device.shade import DeviceShade
 from talkinghead.render.device.shapes import cover
 from talkinghead.render.device.texture import Patches, unpacked
 from talkinghead.render.layout import MOUTH_CORNERS, OUTER_LIPS, OVAL
+from talkinghead.render.matting import load_matting
 from talkinghead.render.refine import _DISC, _TURN, _TURN_GAIN, EDGE_PX, EYE_PX, KEPT, MOUTH_PX, RIM_PX, SMILE, code_mirror
 from talkinghead.runtime.torch import TorchEngine
 from talkinghead.runtime.weights import model_path
@@ -44,7 +45,7 @@ class PatchNetworks:
     @property
     def engines(self) -> DecoderEngines:
         """The same, as the decoder of the CPU takes them."""
-        return DecoderEngines(**self._engines)
+        return DecoderEngines(**self._engines, matte=load_matting())
 
     def change(self, part: str, patch: Tensor, code: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
         """What is to be added (n, k, 3, h, w), 1 being white, to patches (n, k, 5, h, w) under codes (n, k, c)."""

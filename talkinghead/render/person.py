@@ -26,7 +26,7 @@ _CALM = 80.0
 those of `train` that colours alone are sure of have less, two in three of the others more."""
 _BUSY = 0.4
 """How unsure the sides of a person are before a busy wall, at least."""
-_UNSURE = 0.03
+_UNSURE = 0.06
 """Share of the picture: where more of a matte is unsure, it is not to be trusted."""
 _STRIP_PX, _WIDE_STRIP_PX = (3.0, 30.0), (6.0, 44.0)
 _BORDER_PX = (8.0, 14.0)

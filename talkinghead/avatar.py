@@ -143,13 +143,14 @@ class Avatar:
         full: bool = False,
         wanted: Callable[[int], bool] | None = None,
         other: str | Path | np.ndarray | Iterable[np.ndarray] | None = None,
+        threads: int | None = None,
     ) -> Iterator[Frame]:
         """Frames at 40 FPS for a whole recording: a file, mono samples at ``rate``, or chunks of them.
 
         The same photo, sound, seed and controls give the same frames. There are as many frames as begin within the sound.
-        ``wanted`` is asked for each of them in order, 0 first: those that it refuses are not drawn and do not come; it may be
-        asked a few frames before its answer is needed. ``other``:
-        the other party's sound, from the same beginning, likewise: the face listens to it.
+        ``wanted`` is asked for each of them in order, 0 first, some before they are drawn: those that it refuses are not drawn
+        and do not come. ``other``: the other party's sound, from the same beginning, likewise: the face listens to it.
+        ``threads``: how many pictures are drawn at the same time; None: two, where there are as many cores.
         """
         session = self.session(seed=seed, controls=controls, full=full)
         heard = iter(()) if other is None else voices(_blocks(other), SAMPLE_RATE_HZ if isinstance(other, str | Path) else rate)
@@ -158,7 +159,7 @@ class Avatar:
             motions: Iterable[Motion] = ahead(_attentive(session, _motions(session, _blocks(audio), rate), heard), _MOTIONS_AHEAD)
             if wanted is not None:
                 motions = (motion for number, motion in enumerate(motions) if wanted(number))
-            count = 1 if self.on_gpu else min(_MOST_DRAWERS, len(usable_cores()))
+            count = 1 if self.on_gpu else min(_MOST_DRAWERS, threads or len(usable_cores()))
             yield from side_by_side(motions, [session.draw] if count == 1 else [session.drawer() for _ in range(count)])
         finally:
             session.close()

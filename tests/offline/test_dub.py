@@ -71,8 +71,9 @@ def test_result_and_progress(tmp_path: Path, photo: Path, make_sound: Sound) -> 
 
 def test_options_reach_the_engine(tmp_path: Path, photo: Path, make_sound: Sound) -> None:
     sound, controls = make_sound("s.wav", clicks(48_000)), Controls(gaze=(5, -2))
-    result = dub(photo, sound, tmp_path / "o.mp4", controls=controls, full=False, size=256, seed=9)  # type: ignore[arg-type]
-    assert Avatar.calls == [{"full": False, "rate": 16_000, "seed": 9, "controls": controls}]
+    output = tmp_path / "o.mp4"
+    result = dub(photo, sound, output, controls=controls, full=False, size=256, seed=9, threads=1)  # type: ignore[arg-type]
+    assert Avatar.calls == [{"full": False, "rate": 16_000, "seed": 9, "controls": controls, "threads": 1}]
     assert (result.width, result.height) == (256, 256)
 
 

@@ -17,6 +17,7 @@ _BELOW_FH = (0.2, 0.3, 0.35, 0.6, 1.0, 2.0)
 """Below the chin, and there: half the width that is surely the body's, that it seldom leaves, and never."""
 _SURE_FH, _LIKELY_FH = (0.14, 0.16, 0.3, 0.6, 0.7, 0.7), (0.45, 0.7, 0.8, 1.1, 1.3, 1.3)
 _FARTHEST_FH = (1.1, 1.3, 1.4, 1.6, 1.9, 2.6)
+_UNLIKELY = 0.1
 _COARSE_PX, _GUIDE_PX = 128, 256
 """Side of the face's square where the body is cut out, and where its edge is drawn to the picture's."""
 _BELOW_CHIN_FH = (0.0, 0.15)
@@ -25,10 +26,11 @@ _LEAST_KNOWN = 64  # pixels: with fewer nothing can be learnt
 _SMALLEST_GAP = 60  # pixels
 
 
-def cut_body(photo: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndarray:
+def cut_body(photo: np.ndarray, head: np.ndarray, points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     """The person (h, w) bool in a small photo (h, w, 3) uint8 RGB, by GrabCut (Rother, Kolmogorov, Blake 2004).
 
-    ``head`` (h, w) float32 is the head's matte, 0 where it does not reach; ``points`` (478, 2) px are the face's.
+    ``head`` (h, w) float32 is the head's matte, 0 where it does not reach; ``points`` (478, 2) px are the face's; ``seen``
+    (h, w) 0..1: how much of each pixel is the person's for the matting network, in place of where bodies mostly are.
     """
     height = float(np.linalg.norm(points[_CHIN] - points[_FOREHEAD]))
     y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]
@@ -37,6 +39,9 @@ def cut_body(photo: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndar
     mask = np.where(aside < likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     mask[aside < sure] = cv2.GC_FGD
     mask[aside > farthest] = cv2.GC_BGD
+    if seen is not None:
+        mask = np.where(seen > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        mask[seen > 1 - _UNLIKELY], mask[seen < _UNLIKELY] = cv2.GC_FGD, cv2.GC_BGD
     above = below < _COLLAR_FH
     collar = (below > _CHIN_FH) & (aside < _COLLAR_HALF_FH)
     mask[above] = np.where(head > 0.5, cv2.GC_FGD, np.where(collar, cv2.GC_PR_BGD, cv2.GC_BGD))[above]
@@ -49,25 +54,29 @@ def cut_body(photo: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndar
     return _one_piece(found, points)
 
 
-def body_matte(photo: np.ndarray, head: np.ndarray, crop: Crop, points: np.ndarray) -> np.ndarray:
+def body_matte(
+    photo: np.ndarray, head: np.ndarray, crop: Crop, points: np.ndarray, seen: np.ndarray | None = None
+) -> np.ndarray:
     """The person (H, W) float32 0..1 in a photo (H, W, 3) uint8 RGB: a coarse cut whose edge is drawn to the picture's. ``head``
-    (s, s) is the head's matte in the square ``crop``, ``points`` (478, 2) px are the face's in the photo."""
+    (s, s) is the head's matte in the square ``crop``, ``points`` (478, 2) px are the face's in the photo; ``seen`` as for
+    `cut_body`, of any size, when the square is the photo."""
     scale = _COARSE_PX / crop.side
     size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     head = cv2.resize(head, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
     shift = np.array(((1.0, 0.0, crop.x * scale), (0.0, 1.0, crop.y * scale)))
     head = cv2.warpAffine(head, shift, size, flags=cv2.INTER_LINEAR)
-    found = cut_body(small, head, (points + 0.5) * scale - 0.5)
+    seen = None if seen is None else cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
+    found = cut_body(small, head, (points + 0.5) * scale - 0.5, seen)
     guide = min(1.0, _GUIDE_PX / crop.side)
     return refined(photo, found.astype(np.float32), (round(photo.shape[1] * guide), round(photo.shape[0] * guide)))
 
 
-def with_body(face: np.ndarray, head: np.ndarray, points: np.ndarray) -> np.ndarray:
+def with_body(face: np.ndarray, head: np.ndarray, points: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     """The person (s, s) float32 0..1 in a portrait (s, s, 3) uint8 RGB: the head's matte, and what hangs below it as well. Points
-    (478, 2) px."""
+    (478, 2) px; ``seen`` as for `body_matte`."""
     below = (np.arange(len(face)) - points[_CHIN, 1]) / float(np.linalg.norm(points[_CHIN] - points[_FOREHEAD]))
-    body = body_matte(face, head, Crop(0.0, 0.0, float(len(face))), points) * smoothstep(*_BELOW_CHIN_FH, below)[:, None]
+    body = body_matte(face, head, Crop(0.0, 0.0, float(len(face))), points, seen) * smoothstep(*_BELOW_CHIN_FH, below)[:, None]
     return np.maximum(head, body.astype(np.float32))
 
 

@@ -27,7 +27,7 @@ those of `train` that colours alone are sure of have less, two in three of the o
 _BUSY = 0.4
 """How unsure the sides of a person are before a busy wall, at least."""
 _UNSURE = 0.06
-"""Share of the picture: where more of a matte is unsure, it is not to be trusted."""
+"""Share of the picture: where more of a matte is unsure above the chin, it is not to be trusted."""
 _STRIP_PX, _WIDE_STRIP_PX = (3.0, 30.0), (6.0, 44.0)
 _BORDER_PX = (8.0, 14.0)
 _NEAR_PX, _EDGE_PX = 48, 4
@@ -62,7 +62,8 @@ def found_matte(face: np.ndarray, points: np.ndarray, network: Engine | None) ->
 def trusted(face: np.ndarray, points: np.ndarray, matte: Matte) -> bool:
     """Whether person and background of a portrait, as for `person_layers`, can be told apart surely by its `found_matte`."""
     if matte.unsure is not None:
-        return matte.confidence > 0 and float(matte.unsure.mean()) <= _UNSURE
+        head = matte.unsure[: max(round(float(points[_CHIN, 1])), 0)]
+        return matte.confidence > 0 and float(head.sum()) <= _UNSURE * matte.unsure.size
     return _sure(face, points, matte) is not None
 
 

@@ -18,6 +18,7 @@ _BELOW_FH = (0.2, 0.3, 0.35, 0.6, 1.0, 2.0)
 _SURE_FH, _LIKELY_FH = (0.14, 0.16, 0.3, 0.6, 0.7, 0.7), (0.45, 0.7, 0.8, 1.1, 1.3, 1.3)
 _FARTHEST_FH = (1.1, 1.3, 1.4, 1.6, 1.9, 2.6)
 _UNLIKELY = 0.1
+"""What the network gives less to is the wall's, and the person's what it gives all but so much: colours are not asked."""
 _COARSE_PX, _GUIDE_PX = 128, 256
 """Side of the face's square where the body is cut out, and where its edge is drawn to the picture's."""
 _BELOW_CHIN_FH = (0.0, 0.15)
@@ -35,13 +36,13 @@ def cut_body(photo: np.ndarray, head: np.ndarray, points: np.ndarray, seen: np.n
     height = float(np.linalg.norm(points[_CHIN] - points[_FOREHEAD]))
     y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]
     below, aside = (y - points[_CHIN, 1]) / height, np.abs(x - points[_CHIN, 0]) / height
-    sure, likely, farthest = (np.interp(below, _BELOW_FH, half) for half in (_SURE_FH, _LIKELY_FH, _FARTHEST_FH))
-    mask = np.where(aside < likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    mask[aside < sure] = cv2.GC_FGD
-    mask[aside > farthest] = cv2.GC_BGD
-    if seen is not None:
-        mask = np.where(seen > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-        mask[seen > 1 - _UNLIKELY], mask[seen < _UNLIKELY] = cv2.GC_FGD, cv2.GC_BGD
+    if seen is None:
+        sure, likely, farthest = (np.interp(below, _BELOW_FH, half) for half in (_SURE_FH, _LIKELY_FH, _FARTHEST_FH))
+        probable, person, wall = aside < likely, aside < sure, aside > farthest
+    else:
+        probable, person, wall = seen > 0.5, seen > 1 - _UNLIKELY, seen < _UNLIKELY
+    mask = np.where(probable, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    mask[person], mask[wall] = cv2.GC_FGD, cv2.GC_BGD
     above = below < _COLLAR_FH
     collar = (below > _CHIN_FH) & (aside < _COLLAR_HALF_FH)
     mask[above] = np.where(head > 0.5, cv2.GC_FGD, np.where(collar, cv2.GC_PR_BGD, cv2.GC_BGD))[above]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import zlib
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -43,20 +44,38 @@ def held(identity: str) -> bool:
     return zlib.crc32(identity.encode()) % 1000 < 1000 * HELD_SHARE
 
 
-def layers_of(face: np.ndarray, points: np.ndarray) -> dict[str, np.ndarray] | None:
-    """A portrait (512, 512, 3) uint8 RGB with points (478, 3) px in layers of `MATTE_PX`: photo and wall (s, s, 3) uint8, known
-    (s, s) uint8 (255: the wall is seen), face (s, s) uint8; and, when they are sure, the person's colours and alpha, uint8. None
-    where no wall is seen."""
+@dataclass(frozen=True)
+class Parted:
+    """A portrait taken apart by colours alone: alpha (s, s) float32 0..1 of the whole person; the wall (s, s, 3) uint8; the
+    person's colours (s, s, 3) uint8, None where the matte is not to be trusted."""
+
+    alpha: np.ndarray
+    wall: np.ndarray
+    colours: np.ndarray | None
+
+
+def parted(face: np.ndarray, points: np.ndarray) -> Parted | None:
+    """Of a portrait (s, s, 3) uint8 RGB with points (478, 3) px; None where no wall is seen."""
     matte = cut_head(face, points)
     if matte.confidence <= 0:
         return None
     alpha = with_body(face, matte.alpha, points[:, :2])
     wall = background_plate(face, alpha)
-    far = cv2.distanceTransform((alpha < 0.03).astype(np.uint8), cv2.DIST_L2, 5)
+    return Parted(alpha, wall, foreground_colours(face, alpha, wall) if trusted(face, points, matte) else None)
+
+
+def layers_of(face: np.ndarray, points: np.ndarray) -> dict[str, np.ndarray] | None:
+    """A portrait (512, 512, 3) uint8 RGB with points (478, 3) px in layers of `MATTE_PX`: photo and wall (s, s, 3) uint8, known
+    (s, s) uint8 (255: the wall is seen), face (s, s) uint8; and, when they are sure, the person's colours and alpha, uint8. None
+    where no wall is seen."""
+    parts = parted(face, points)
+    if parts is None:
+        return None
+    far = cv2.distanceTransform((parts.alpha < 0.03).astype(np.uint8), cv2.DIST_L2, 5)
     known = (255 * (far > _FARTHEST_PX)).astype(np.uint8)
-    out = {"photo": face, "wall": wall, "known": known, "face": face_oval(points, len(face))}
-    if trusted(face, points, matte):
-        out |= {"person": foreground_colours(face, alpha, wall), "alpha": np.round(255 * alpha).astype(np.uint8)}
+    out = {"photo": face, "wall": parts.wall, "known": known, "face": face_oval(points, len(face))}
+    if parts.colours is not None:
+        out |= {"person": parts.colours, "alpha": np.round(255 * parts.alpha).astype(np.uint8)}
     return {name: cv2.resize(layer, (MATTE_PX, MATTE_PX), interpolation=cv2.INTER_AREA) for name, layer in out.items()}
 
 

@@ -25,11 +25,9 @@ from talkinghead.portrait.portrait import FaceReader
 from talkinghead.render.body import with_body
 from talkinghead.render.matte import cut_head
 from talkinghead.render.matting import load_matting, person_matte
-from talkinghead.render.person import trusted
-from talkinghead.render.plate import background_plate, foreground_colours
 from talkinghead.runtime.weights import model_path
 from talkinghead.training.matte import moved, random_place
-from talkinghead.training.matte_data import held
+from talkinghead.training.matte_data import held, parted
 from talkinghead.training.track import read_tsv
 
 _SURE = 0.9
@@ -55,16 +53,13 @@ def scenes(stills: Path, split: str, count: int) -> Iterator[Scene]:
             portrait = reader.read(load_photo(stills / row["file"]))
         except PortraitError:
             continue
-        face, points = portrait.face, portrait.points
-        matte = cut_head(face, points)
-        if matte.confidence <= 0:
+        parts = parted(portrait.face, portrait.points)
+        if parts is None:
             continue
-        alpha = with_body(face, matte.alpha, points[:, :2])
-        wall = background_plate(face, alpha)
-        if trusted(face, points, matte):
-            people.append((points, alpha, foreground_colours(face, alpha, wall)))
+        if parts.colours is not None:
+            people.append((portrait.points, parts.alpha, parts.colours))
         else:
-            walls.append(wall)
+            walls.append(parts.wall)
     if not people or not walls:
         raise SystemExit(f"no people or no walls among the stills of {split}")
     rng = np.random.default_rng(0)

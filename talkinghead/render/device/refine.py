@@ -41,11 +41,12 @@ class PatchNetworks:
         """EngineError where the weights cannot be read."""
         names = [name for part in PARTS for name in (part, f"{part}_appearance")]
         self._engines = {name: TorchEngine(model_path("decoder", f"{name}.onnx"), device) for name in names}
+        self._matting = load_matting()
 
     @property
     def engines(self) -> DecoderEngines:
         """The same, as the decoder of the CPU takes them."""
-        return DecoderEngines(**self._engines, matte=load_matting())
+        return DecoderEngines(**self._engines, matte=self._matting)
 
     def change(self, part: str, patch: Tensor, code: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
         """What is to be added (n, k, 3, h, w), 1 being white, to patches (n, k, 5, h, w) under codes (n, k, c)."""

@@ -34,14 +34,17 @@ class Flow:
 
     def solve(self, shift: np.ndarray, part: Rectangle, start: np.ndarray | None, rounds: int) -> np.ndarray:
         """Displacement (h, w, 2) float32 px in ``part`` of the moved picture, from where its pixels come: for vertices that come
-        from ``shift`` (n, 2) px beside them, after ``rounds`` of iteration from ``start`` (h, w, 2)."""
+        from ``shift`` (n, 2) px beside them, after ``rounds`` of iteration from ``start`` (h, w, 2), or from nothing where the
+        whole picture is known."""
         at_vertices = np.ascontiguousarray(shift, np.float32).view(np.complex64).ravel()
         known = np.take(at_vertices, self._vertices[0], mode="clip") * self._weights[0]
         for vertices, weights in zip(self._vertices[1:], self._weights[1:], strict=True):
             known += np.take(at_vertices, vertices, mode="clip") * weights
         grid = known.view(np.float32).reshape(*known.shape, 2)
-        places = self._places[self.canvas.cells(part)]
-        found = self.still(part) if start is None else start
+        cells = self.canvas.cells(part)
+        places, found = self._places[cells], start
+        if found is None:  # what a first round would find
+            found, rounds = grid[cells].copy(), rounds - 1
         for _ in range(rounds):
             where = cv2.scaleAdd(found, self._scale, places)
             found = cv2.remap(grid, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

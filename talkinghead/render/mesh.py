@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ _STEEP = 0.5
 """Change of the displacement by pixel from which a triangle is drawn: what moves more alike is found by iteration."""
 _MOST_STEEP = 250
 """Triangles: of a mesh with more steep ones all are drawn."""
-_ROUNDS_AROUND, _ROUNDS_FACE = 4, 2
+_ROUNDS_AROUND, _ROUNDS_FACE = 4, 1
 _SLIVER_PX2 = 0.5  # twice the area
 
 
@@ -57,10 +58,8 @@ class Displacement:
         self.area, self._step = area, step
         # A cell more on each side, so that enlarging is linear up to the border.
         around = cv2.copyMakeBorder(field, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        first, (height, width) = (step - 1) / 2 - step, around.shape[:2]
-        x = area.x0 + first + step * np.arange(width, dtype=np.float32)
-        y = area.y0 + first + step * np.arange(height, dtype=np.float32)
-        self._cells = np.asarray(cv2.add(around, np.stack(np.meshgrid(x, y), axis=2)), np.float32)
+        cells = cv2.add(around, _middles(step, area.x0, area.y0, *around.shape[:2]))
+        self._cells = {1: np.asarray(cells, np.float32)}
 
     def places(self, window: Window, scale: int = 1) -> np.ndarray:
         """Where each pixel of ``window``, which lies within the area, comes from: x and y (h, w, 2) float32 px, ``scale``
@@ -68,11 +67,21 @@ class Displacement:
         step, area = self._step, self.area
         column, row = (window.x0 - area.x0) // step, (window.y0 - area.y0) // step
         columns, rows = -(-(window.x1 - area.x0) // step) + 2, -(-(window.y1 - area.y0) // step) + 2
-        cells = self._cells[row:rows, column:columns] * np.float32(scale)
+        if scale not in self._cells:
+            self._cells[scale] = self._cells[1] * np.float32(scale)
+        cells = self._cells[scale][row:rows, column:columns]
         large = cv2.resize(cells, (cells.shape[1] * step, cells.shape[0] * step), interpolation=cv2.INTER_LINEAR)
         left, top = window.x0 - area.x0 - (column - 1) * step, window.y0 - area.y0 - (row - 1) * step
         height, width = window.shape
         return large[top : top + height, left : left + width]
+
+
+@lru_cache(8)
+def _middles(step: int, x0: int, y0: int, height: int, width: int) -> np.ndarray:
+    """Middles (h, w, 2) px of cells of ``step`` px, the first of them before (x0, y0)."""
+    first = (step - 1) / 2 - step
+    x, y = (at + first + step * np.arange(count, dtype=np.float32) for at, count in ((x0, width), (y0, height)))
+    return np.stack(np.meshgrid(x, y), axis=2)
 
 
 @dataclass(frozen=True)
@@ -83,11 +92,11 @@ class _Moved:
     shift: np.ndarray
     layer: np.ndarray
 
-    def draw(self, field: np.ndarray, canvas: Canvas, part: Rectangle, *layers: int) -> None:
-        """Draw those of some layers into a displacement ``field`` (h, w, 2) in ``part``."""
-        chosen = np.isin(self.layer, layers)
-        if chosen.any():
-            canvas.draw(field, self.corners[chosen], self.shift[chosen], part)
+    def draw(self, field: np.ndarray, canvas: Canvas, part: Rectangle, layer: int | None = None) -> None:
+        """Draw those of a layer, or of all, into a displacement ``field`` (h, w, 2) in ``part``."""
+        chosen = slice(None) if layer is None else self.layer == layer
+        if len(corners := self.corners[chosen]):
+            canvas.draw(field, corners, self.shift[chosen], part)
 
 
 class Mesh:
@@ -171,7 +180,7 @@ class Mesh:
         down, across = canvas.cells(near)
         part = field[down.start - rows.start : down.stop - rows.start, across.start - columns.start : across.stop - columns.start]
         found = part.copy() if shift is None else self._face.solve(shift, near, part, _ROUNDS_FACE)
-        triangles.draw(found, canvas, near, *((1,) if shift is None else (0, 1)))
+        triangles.draw(found, canvas, near, 1 if shift is None else None)
         # Only the difference is smoothed, so that nothing shows where the rectangle ends.
         part += np.asarray(cv2.blur(found - part, (3, 3)), np.float32)
         return field

@@ -149,6 +149,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args(argv)
     tasks = [(job, args.shared, args.cache, args.models) for job in jobs_of(args.shared)]
+    _looks(args.shared, args.cache, args.models)  # writes files that all workers read
     with ProcessPoolExecutor(args.workers) as pool:
         total = 0
         for done, count in enumerate(pool.map(_work, tasks, chunksize=2), 1):

@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import cv2
+
 S = TypeVar("S")
 T = TypeVar("T")
 _POLL_S = 0.1
+_lock = threading.Lock()
+_held: list[int] = []
+"""OpenCV's threads before each of those who hold it to one."""
 
 
 def ahead(items: Iterable[T], most: int) -> Iterator[T]:
@@ -85,3 +90,19 @@ def side_by_side(items: Iterable[S], workers: Sequence[Callable[[S], T]]) -> Ite
             yield begun.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def opencv_alone() -> Iterator[None]:
+    """OpenCV works in the threads that call it. Where pictures are drawn side by side all cores are busy, and its own threads,
+    who wait for work awake, take a tenth from them. The setting is the process's: the last who needs it gives it back."""
+    with _lock:
+        _held.append(cv2.getNumThreads())
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            if len(_held) == 1:
+                cv2.setNumThreads(_held[0])
+            _held.pop()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkinghead.ahead import ahead, side_by_side
+from talkinghead.ahead import ahead, opencv_alone, side_by_side
 from talkinghead.constants import SAMPLE_RATE_HZ
 from talkinghead.cores import usable_cores
 from talkinghead.motion.controls import Controls
@@ -160,7 +161,8 @@ class Avatar:
             if wanted is not None:
                 motions = (motion for number, motion in enumerate(motions) if wanted(number))
             count = 1 if self.on_gpu else min(_MOST_DRAWERS, threads or len(usable_cores()))
-            yield from side_by_side(motions, [session.draw] if count == 1 else [session.drawer() for _ in range(count)])
+            with opencv_alone() if count > 1 else nullcontext():
+                yield from side_by_side(motions, [session.draw] if count == 1 else [session.drawer() for _ in range(count)])
         finally:
             session.close()
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
+import cv2
 import pytest
 
-from talkinghead.ahead import ahead, side_by_side
+from talkinghead.ahead import ahead, opencv_alone, side_by_side
 
 
 def count(most: int, made: list[int]) -> Iterator[int]:
@@ -91,3 +92,19 @@ def test_side_by_side_closed_early_leaves_no_thread_and_takes_no_more_items() ->
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before and len(made) <= 4
+
+
+def test_opencv_is_alone_until_the_last_lets_go() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        first, second = opencv_alone(), opencv_alone()
+        first.__enter__()
+        second.__enter__()
+        assert cv2.getNumThreads() == 1
+        first.__exit__(None, None, None)
+        assert cv2.getNumThreads() == 1
+        second.__exit__(None, None, None)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

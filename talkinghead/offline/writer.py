@@ -31,6 +31,9 @@ _BT709 = 1
 _QUEUE_S = 0.5
 """Pictures that may wait for the encoder: enough to even out its bursts, little memory."""
 _MOST_THREADS = 4
+_LOOK_AHEAD = "mbtree=1:rc-lookahead=10"
+"""With it `superfast` spends bits where they last: at crf 17 it is as near to the pictures as `veryfast` at 18, in little more
+than half the time, in files larger by a fifth."""
 
 
 class Mp4Writer:
@@ -69,8 +72,8 @@ class Mp4Writer:
         sound_rate_hz: int = 48_000,
         sound_channels: int = 1,
         fps: int = 40,
-        crf: int = 18,
-        preset: str = "veryfast",
+        crf: int = 17,
+        preset: str = "superfast",
         threads: int | None = None,
         comment: str = "",
         subtitles: list[Line] | None = None,
@@ -84,7 +87,7 @@ class Mp4Writer:
         self._fps = fps
         self._sound = None if sound is None else SoundTrack(sound, sound_rate_hz, sound_channels)
         threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
-        self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads)}
+        self._x264 = {"crf": str(crf), "preset": preset, "threads": str(threads), "x264-params": _LOOK_AHEAD}
         self._device = device
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, round(fps * _QUEUE_S)))
         self._comment, self._seal, self._subtitles = comment, seal, subtitles

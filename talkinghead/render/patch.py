@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,9 +30,10 @@ class Window:
     @classmethod
     def around(cls, points: np.ndarray, pad_px: float, size_px: int) -> Window:
         """The rectangle round points (n, 2), kept inside the picture; it may be empty."""
-        low = np.clip(np.floor(points.min(axis=0) - pad_px), 0, size_px)
-        high = np.clip(np.ceil(points.max(axis=0) + pad_px) + 1, 0, size_px)
-        return cls(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+        # Python's own numbers, axis by axis: NumPy's calls cost more than so few points.
+        low = [math.floor(min(max(float(points[:, axis].min()) - pad_px, 0), size_px)) for axis in (0, 1)]
+        high = [math.ceil(min(max(float(points[:, axis].max()) + pad_px + 1, 0), size_px)) for axis in (0, 1)]
+        return cls(*low, *high)
 
     @property
     def empty(self) -> bool:

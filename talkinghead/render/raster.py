@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -40,14 +42,28 @@ class Canvas:
     def draw(self, field: np.ndarray, corners: np.ndarray, shift: np.ndarray, part: Rectangle) -> None:
         """Draw into ``field`` (h, w, 2) float32, a displacement in ``part``, that of triangles ``corners`` (t, 3, 2) px whose
         corners have the displacements ``shift`` (t, 3, 2), the last on top."""
-        index = self.numbers(corners, part)
+        x0, y0, x1, y1 = self._around(corners, part)
+        if x1 <= x0 or y1 <= y0:
+            return
+        index = self.numbers(corners, (x0, y0, x1, y1))
         at = np.nonzero(index)
         # No number is out of range: clipping is the quickest check.
         c = np.take(_affine(corners, shift), index[at] - 1, axis=1, mode="clip")
-        x, y = self._axis[at[1] + part[0] // self.step], self._axis[at[0] + part[1] // self.step]
+        x, y = self._axis[at[1] + x0 // self.step], self._axis[at[0] + y0 // self.step]
         # A pixel on the rim of a squeezed triangle may lie beyond it: no farther than the triangle's corners go.
         across, down = c[0] * x + c[1] * y + c[2], c[3] * x + c[4] * y + c[5]
-        field[at] = np.stack((_between(across, c[6], c[7]), _between(down, c[8], c[9])), axis=1)
+        inner = field[(y0 - part[1]) // self.step :, (x0 - part[0]) // self.step :]
+        inner[at] = np.stack((_between(across, c[6], c[7]), _between(down, c[8], c[9])), axis=1)
+
+    def _around(self, corners: np.ndarray, part: Rectangle) -> Rectangle:
+        """What of ``part`` triangles (t, 3, 2) px may cover."""
+        step, bounds = self.step, []
+        for axis in (0, 1):
+            at = corners[..., axis]
+            low, high = float(at.min()) - step, float(at.max()) + step
+            bounds.append((max(part[axis], math.floor(low / step) * step), min(part[axis + 2], math.ceil(high / step) * step)))
+        (x0, x1), (y0, y1) = bounds
+        return x0, y0, x1, y1
 
 
 def _affine(corners: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -78,12 +78,12 @@ class Spot:
         x0, y0, x1, y1 = max(w.x0, 0), max(w.y0, 0), min(w.x1, size), min(w.y1, size)
         if x1 <= x0 or y1 <= y0:
             return
-        part = change[:, ::-1] if self.mirrored else change
+        part = np.multiply(change[:, ::-1] if self.mirrored else change, np.float32(255), order="C")
         if any(self.shift):
             part = _shifted(part, (-self.shift[0], -self.shift[1]))
         part = part[y0 - w.y0 : y1 - w.y0, x0 - w.x0 : x1 - w.x0]
         below = frame[y0:y1, x0:x1]
-        below[:] = cv2.add(below, np.multiply(part, np.float32(255), order="C"), dtype=cv2.CV_8U)
+        below[:] = cv2.add(below, part, dtype=cv2.CV_8U)
 
 
 def _shifted(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray:

@@ -151,8 +151,8 @@ class WarpDecoder:
         points, pose, gaps = driven.points, driven.pose, driven.gaps
         target, depth = self._vertices(points, pose)
         moved = self._mesh.displacement(target, depth)
-        out = self._face.copy()
         area = Window(0, 0, 0, 0) if moved is None else moved.area
+        out = np.empty_like(self._face) if area.shape == self._face.shape[:2] else self._face.copy()
         for y in range(area.y0, area.y1, _BAND_PX):  # a few rows at a time stay in the cache
             band = Window(area.x0, y, area.x1, min(y + _BAND_PX, area.y1))
             if self._person is None:

@@ -15,6 +15,8 @@ import cv2
 S = TypeVar("S")
 T = TypeVar("T")
 _POLL_S = 0.1
+_SPARE = 2
+"""Items that wait made or to be made beyond one for each worker: one that is quick does not wait for one that is slow."""
 _lock = threading.Lock()
 _held: list[int] = []
 """OpenCV's threads before each of those who hold it to one."""
@@ -61,7 +63,7 @@ def ahead(items: Iterable[T], most: int) -> Iterator[T]:
 
 def side_by_side(items: Iterable[S], workers: Sequence[Callable[[S], T]]) -> Iterator[T]:
     """What the workers make of the items, in the items' order: each is given to whichever of them is free, in threads beside the
-    caller's, who finds one for each worker made or begun. A single worker works in the caller's own thread.
+    caller's, who finds a few more than there are workers made or begun. A single worker works in the caller's own thread.
 
     What an item or a worker raises is raised here, in its place.
     """
@@ -84,7 +86,7 @@ def side_by_side(items: Iterable[S], workers: Sequence[Callable[[S], T]]) -> Ite
     try:
         for item in items:
             begun.append(pool.submit(work, item))
-            if len(begun) > len(workers):
+            if len(begun) > len(workers) + _SPARE:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -18,6 +18,7 @@ from talkinghead.motion.generator import MotionGenerator
 from talkinghead.motion.rest import resting_dynamics
 from talkinghead.networks import Networks
 from talkinghead.portrait.portrait import Portrait
+from talkinghead.render.apart import ApartDecoder
 from talkinghead.render.cutout import CutoutPaster, cut_out
 from talkinghead.render.decoder import Decoder
 from talkinghead.render.paste import Paster
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _BLOCK = SAMPLE_RATE_HZ // 10
 _MOTIONS_AHEAD = 8
 """Of a recording: motion and pictures are made side by side."""
-_MOST_DRAWERS = 2
+_MOST_DRAWERS = 4
 """Pictures of a recording that are drawn at the same time, where there are as many cores."""
 
 
@@ -58,6 +59,7 @@ class Avatar:
         self._seat: DevicePortrait | None = None
         self._device = networks.device_decoder if matte is None and one_tone(face, points) is None else None
         self._bordered: Avatar | None = None
+        self._elsewhere: ApartDecoder | None = None
         if self._device is not None:
             self._seat = self._device.seat(face, points, code)
         else:
@@ -88,7 +90,13 @@ class Avatar:
         drawn beside it all the time, so that no second core waits for parts of its pictures."""
         other = copy.copy(self)
         other._decoder = None if self._decoder is None else self._decoder.twin(alone)
-        other._bordered = None
+        other._bordered = other._elsewhere = None
+        return other
+
+    def apart(self) -> Avatar:
+        """A twin that is drawn beside others for long: it moves to a process of its own (see `render.apart`)."""
+        other = self.twin(alone=False)
+        other._elsewhere = None if other._decoder is None else ApartDecoder(other._decoder)
         return other
 
     @property
@@ -151,7 +159,8 @@ class Avatar:
         The same photo, sound, seed and controls give the same frames. There are as many frames as begin within the sound.
         ``wanted`` is asked for each of them in order, 0 first, some before they are drawn: those that it refuses are not drawn
         and do not come. ``other``: the other party's sound, from the same beginning, likewise: the face listens to it.
-        ``threads``: how many pictures are drawn at the same time; None: two, where there are as many cores.
+        ``threads``: how many pictures are drawn at the same time, all but one by processes of their own; None: one for each core,
+        up to four.
         """
         session = self.session(seed=seed, controls=controls, full=full)
         heard = iter(()) if other is None else voices(_blocks(other), SAMPLE_RATE_HZ if isinstance(other, str | Path) else rate)
@@ -162,7 +171,7 @@ class Avatar:
                 motions = (motion for number, motion in enumerate(motions) if wanted(number))
             count = 1 if self.on_gpu else min(_MOST_DRAWERS, threads or len(usable_cores()))
             with opencv_alone() if count > 1 else nullcontext():
-                yield from side_by_side(motions, [session.draw] if count == 1 else [session.drawer() for _ in range(count)])
+                yield from side_by_side(motions, session.drawers(count))
         finally:
             session.close()
 
@@ -171,9 +180,10 @@ class Avatar:
         cut-out: (512, 512, 4)."""
         if self._seat is not None:
             return self._seat.draw(z_pose, z_dyn)
-        assert self._decoder is not None
+        decoder = self._elsewhere or self._decoder
+        assert decoder is not None
         points, pose = self._latent.draw(self.portrait.code, z_pose, self._rest + z_dyn)
-        return self._decoder.draw(points, pose, z_pose, z_dyn)
+        return decoder.draw(points, pose, z_pose, z_dyn)
 
     def draw_planes(self, z_pose: np.ndarray, z_dyn: np.ndarray) -> np.ndarray:
         """The same as NV12 (768, 512) uint8, as encoders take it (BT.601, limited range), of an avatar that is `on_gpu`: half of

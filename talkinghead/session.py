@@ -127,9 +127,16 @@ class Session:
         """The picture of a motion of this session. Motions may be drawn in any order and in any thread, one at a time."""
         return _drawn(self._avatar, self._paster, motion)
 
-    def drawer(self) -> Callable[[Motion], Frame]:
-        """Another `draw`, of the same pictures, for another thread: both may be called at the same time."""
-        avatar, paster = self._avatar.twin(alone=False), self._paster and self._paster.twin()
+    def drawers(self, count: int) -> list[Callable[[Motion], Frame]]:
+        """As `draw`, to be called at the same time, so that ``count`` pictures are drawn at once: the first in a thread of this
+        process, after a second or so each other one in a process of its own, which two threads keep busy. Those end with them."""
+        if count == 1:
+            return [self.draw]
+        apart = [self._avatar.apart() for _ in range(count - 1)]
+        return [self._drawer(avatar) for avatar in (self._avatar.twin(alone=False), *apart, *apart)]
+
+    def _drawer(self, avatar: Avatar) -> Callable[[Motion], Frame]:
+        paster = self._paster and self._paster.twin()
         return lambda motion: _drawn(avatar, paster, motion)
 
     def flush(self) -> None:

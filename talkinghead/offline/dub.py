@@ -111,7 +111,7 @@ def dub(
         networks: loaded before, for those who make many videos; those of `device` otherwise.
         subtitles: a file such as .srt, for a track of the video; None takes those in the sound's file, if any.
         comment: a tag of the file.
-        threads: of the encoder, and at most so many that draw; None chooses by the number of cores.
+        threads: of the encoder, and at most so many pictures drawn at once; None chooses by the number of cores.
         marks: watermark and C2PA manifest; both unless asked otherwise.
         alpha: the person alone on a transparent ground, straight colours; for .webm, or a folder or pattern of PNG pictures.
         other: the other party's sound, which begins when `audio` does: the face listens to it, and it is not heard in the video.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -109,6 +110,15 @@ class Decoder:
         other._warp = copy.deepcopy(self._warp)  # it draws into buffers of its own
         other._beside = _beside() if alone and self._beside is not None else None
         return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        # In another process it is drawn beside another one, and no second core is free for parts of its pictures.
+        return {**self.__dict__, "_beside": None}
+
+    @property
+    def cut_out(self) -> bool:
+        """Frames have the moved matte as a fourth channel."""
+        return self._cut
 
     def held(self, borders: Borders) -> Decoder:
         """A `twin` whose shoulders are held at ``borders``."""

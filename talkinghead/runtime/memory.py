@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -51,7 +52,11 @@ class MemoryRows:
 
 def in_memory(array: np.ndarray) -> DeviceArray:
     """An array as a handle."""
-    return DeviceArray("memory", array, array.shape, lambda: array)
+    return DeviceArray("memory", array, array.shape, partial(_itself, array))
+
+
+def _itself(array: np.ndarray) -> np.ndarray:
+    return array
 
 
 def _appended(past: np.ndarray, newest: np.ndarray) -> np.ndarray:

@@ -72,11 +72,16 @@ class OnnxEngine(MemoryEngine):
 
     def __init__(self, path: Path, threads: int = 1, *, openvino: bool = False) -> None:
         """openvino: by that provider; EngineError where it is missing."""
-        self._name = path.name
+        self._name, self._made = path.name, (path, threads, openvino)
         self._session = session(path, path.name, threads, _openvino(threads) if openvino else ["CPUExecutionProvider"])
         if openvino and _OPENVINO not in self._session.get_providers():
             raise EngineError("ONNX Runtime cannot start OpenVINO: install onnxruntime-openvino again, or use --device cpu")
         self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process it is loaded again.
+        path, threads, openvino = self._made
+        return partial(OnnxEngine, openvino=openvino), (path, threads)
 
     def run(self, **inputs: Tensor) -> dict[str, np.ndarray]:
         """Outputs by name of float32 inputs by name."""

@@ -13,7 +13,8 @@ ROWS = {"speech/speech": 1, "motion/motion": 2, "decoder/mouth": 1, "decoder/eye
 """Rows of a batch that one session takes: motion with speech and without; two eyes."""
 NETWORKS = tuple(ROWS)
 _CODE = 51
-_WIDTHS = {"decoder/mouth": (MOUTH_PX, 32), "decoder/eye": (EYE_PX, 24)}
+_WIDTHS = {"decoder/mouth": (MOUTH_PX, (32, 80)), "decoder/eye": (EYE_PX, (32, 64))}
+"""Of a patch, and how wide the features of its photo are at 1/4 and 1/8."""
 
 
 def random_inputs(name: str, sessions: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
@@ -29,6 +30,6 @@ def _shapes(name: str) -> dict[str, tuple[int, ...]]:
     if name == "motion/motion":
         vectors = {"change": HOP_SIZE, "t": 1, "last": STATE, "conditions": CONDITIONS, "unseen": WINDOW}
         return {**{key: (size,) for key, size in vectors.items()}, "keys": CACHE_SHAPE, "values": CACHE_SHAPE}
-    (width_px, height_px), wide = _WIDTHS[name]
-    pyramid = {f"v{2**k}": (k * wide, height_px >> k, width_px >> k) for k in (1, 2, 3)}
+    (width_px, height_px), widths = _WIDTHS[name]
+    pyramid = {f"v{2**k}": (wide, height_px >> k, width_px >> k) for k, wide in zip((2, 3), widths, strict=True)}
     return {"patch": (CHANNELS, height_px, width_px), "code": (_CODE,), **pyramid}

@@ -27,7 +27,7 @@ CALLS = {
 }
 """Of each network a frame."""
 _WARM_UP = 4
-_CARRIED = ("past", "keys", "values", "v2", "v4", "v8")
+_CARRIED = ("past", "keys", "values", "v4", "v8")
 
 
 def throughput(

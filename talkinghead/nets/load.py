@@ -20,7 +20,7 @@ from talkinghead.nets.speech import SpeechNet, StreamingSpeech
 _Net = TypeVar("_Net", bound=nn.Module)
 _FACE_PX = {"detector": (320, 320), "landmarks": (128, 128), "mouth": (96, 72), "eye": (64, 48)}
 _TAIL = ("code", "shape", "points", "presence")
-_PYRAMID = ("v2", "v4", "v8")
+_PYRAMID = ("v4", "v8")
 _TRAINING_ONLY = ("basis_dyn", "lip_modes")
 """What the files tell of the latent that they were trained for."""
 
@@ -66,8 +66,10 @@ def filled(net: _Net, tensors: dict[str, Tensor]) -> _Net:
 
 
 def filled_decoder(part: str, tensors: dict[str, Tensor]) -> PatchDecoder:
-    """A part's decoder of the width that its weights have."""
-    return filled(PatchDecoder(part, len(tensors["painter.stem.bias"])), tensors)
+    """A part's decoder of the widths that its weights have."""
+    layers = ("appearance.stem.0", "painter.stem", "painter.down_4", "painter.down_8")
+    appearance, half, quarter, eighth = (len(tensors[f"{name}.bias"]) for name in layers)
+    return filled(PatchDecoder(part, (appearance, half, quarter, eighth)), tensors)
 
 
 def _net(room: str, name: str, part: str, tensors: dict[str, Tensor]) -> ShippedNet:

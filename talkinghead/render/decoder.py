@@ -39,7 +39,7 @@ from talkinghead.runtime.weights import model_path
 
 _EYES_SOFTER = 0.5
 """Of the photo's softness: open eyes are mostly the photo's own, and as soft as it is (chosen on people of `train`)."""
-_EYE_DETAIL, _MOUTH_DETAIL = 0.95, 0.92
+_EYE_DETAIL = _MOUTH_DETAIL = 0.92
 """Of the photo's, for looks as different from it as those that are tried: chosen on people of `train`."""
 _TONED_PX = 8.0
 

@@ -3,7 +3,9 @@
     talkinghead train decoder --shared SHARED --cache CACHE --part mouth|eye
 
 Losses: weighted L1 (more inside lips and lids), L1 of the picture's differences, and the distance in the features of our own
-landmark network of the same part; late, a patch discriminator with the hinge loss (Isola et al. 2017; Lim and Ye 2017).
+landmark network of the same part; late, a patch discriminator with the hinge loss (Isola et al. 2017; Lim and Ye 2017). With a
+teacher, larger networks trained before, also L1 and differences to what that draws (Hinton et al. 2015): all of a mouth, the
+interior too that is hardly shown in speech.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from talkinghead.nets.decoder import PARTS, PatchDecoder
 from talkinghead.nets.face import PatchRefiner
 from talkinghead.nets.load import filled_decoder, load_net, read_weights
 from talkinghead.render.refine import RIM_PX
+from talkinghead.runtime.onnx import OnnxEngine
 from talkinghead.training.decoder_bank import Bank, Batch
 from talkinghead.training.export import export_shipped
 from talkinghead.training.halves import save_halves
@@ -33,6 +36,8 @@ BATCH = {"mouth": 16, "eye": 32}
 _INSIDE, _FLESH = 2.5, 1.0
 """More weight of the opening, and of lips or iris."""
 _EDGES, _FEATURES, _FOOLED = 1.0, 0.25, 0.04
+_TAUGHT = 1.0
+"""Of the teacher's word beside the truth's."""
 _WATCHED = 192
 _CALIBRATION = 128
 """Training pairs by whose ranges the networks are made int8."""
@@ -92,8 +97,8 @@ class Discriminator(nn.Sequential):
 class Loss:
     """The training loss. The discriminator has its own optimiser, and begins anew when a training resumes."""
 
-    def __init__(self, part: str, face: Path, adversarial_after: int, step: int = 0) -> None:
-        self._features, self._after, self.step = Features(part, face), adversarial_after, step
+    def __init__(self, part: str, face: Path, adversarial_after: int, step: int = 0, taught: bool = False) -> None:
+        self._features, self._after, self.step, self._taught = Features(part, face), adversarial_after, step, taught
         self._judge = Discriminator().to(device())
         self._features.to(device())
         self._optimiser = torch.optim.Adam(self._judge.parameters(), 2e-4, betas=(0.5, 0.9))
@@ -102,14 +107,14 @@ class Loss:
         """Loss of a batch."""
         batch = batch.to(device())
         # What will not be seen teaches nothing: not to draw it well, nor to draw it harder so that the rest of it suffices.
-        made = shown(redrawn(net, batch).float(), batch.true, batch)
+        whole = redrawn(net, batch).float()
+        made = shown(whole, batch.true, batch)
         weight = (1 + _INSIDE * batch.patch[:, 3:4] + _FLESH * batch.patch[:, 4:5]) * batch.weight
-        off = ((made - batch.true).abs() * weight).mean()
-        edges = torch.stack(
-            [(a - b).abs().mean((1, 2, 3)) for a, b in zip(differences(made), differences(batch.true), strict=True)]
-        )
+        off = _apart(made, batch.true, weight, batch.weight)
+        if self._taught:
+            off = off + _TAUGHT * _apart(whole, batch.taught, weight, batch.weight)
         seen = torch.stack([(a - b).abs().mean() for a, b in zip(self._features(made), self._features(batch.true), strict=True)])
-        total = off + _EDGES * (edges.sum(0) * batch.weight.flatten()).mean() + _FEATURES * seen.sum()
+        total = off + _FEATURES * seen.sum()
         self.step += 1
         if self.step <= self._after:
             return total
@@ -125,6 +130,24 @@ class Loss:
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
+
+
+def _apart(made: Tensor, true: Tensor, weight: Tensor, of_pair: Tensor) -> Tensor:
+    """L1 of pictures (n, 3, h, w) by weights (n, 1, h, w), and of their differences by those of the pairs (n, 1, 1, 1)."""
+    edges = torch.stack([(a - b).abs().mean((1, 2, 3)) for a, b in zip(differences(made), differences(true), strict=True)])
+    return ((made - true).abs() * weight).mean() + _EDGES * (edges.sum(0) * of_pair.flatten()).mean()
+
+
+class Teacher:
+    """Larger networks of a part, as ONNX files in a folder: their make does not matter, V_app is handed on as it is."""
+
+    def __init__(self, part: str, folder: Path) -> None:
+        self._appearance, self._painter = (OnnxEngine(folder / f"{name}.onnx") for name in (f"{part}_appearance", part))
+
+    def __call__(self, photo: np.ndarray, patch: np.ndarray, code: np.ndarray) -> np.ndarray:
+        """Change (n, h, w, 3), 1 being white, to patches (n, c, h, w) of photos (n, c, h, w)."""
+        given = self._appearance.run(photo=photo)
+        return self._painter.run(patch=patch, code=code, **given)["change"].transpose(0, 2, 3, 1)
 
 
 def watch(bank: Bank) -> Callable[[nn.Module], str]:
@@ -158,8 +181,14 @@ def _detail(x: Tensor) -> Tensor:
 
 
 def load_weights(part: str, path: Path) -> PatchDecoder:
-    """A part's networks; the width is read from the file."""
+    """A part's networks; their widths are read from the file."""
     return filled_decoder(part, read_weights(path)[0])
+
+
+def fill(net: nn.Module, path: Path) -> None:
+    """Take those weights of a safetensors file whose names and sizes are the network's."""
+    own = net.state_dict()
+    net.load_state_dict({k: v for k, v in read_weights(path)[0].items() if k in own and v.shape == own[k].shape}, strict=False)
 
 
 def export(part: str, folder: Path, batch: Batch | None = None) -> None:
@@ -193,11 +222,18 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder of `talkinghead train decoder_data`")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--part", choices=tuple(PARTS), required=True)
-    parser.add_argument("--width", type=int, help="of the network; a wider one draws better and costs more")
+    parser.add_argument(
+        "--widths",
+        type=int,
+        nargs=4,
+        metavar="W",
+        help="of the appearance at 1/2 of the patch, of the painter at 1/2, 1/4 and 1/8: wider draws better and costs more",
+    )
+    parser.add_argument("--teacher", type=Path, metavar="FOLDER", help="learn from the networks there too, e.g. wider ones")
     parser.add_argument("--name", help="names the checkpoint")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--rate", type=float, default=1.5e-3, help="top learning rate")
-    parser.add_argument("--init", type=Path, help="weights to go on from, a mouth.safetensors or eye.safetensors")
+    parser.add_argument("--init", type=Path, help="weights to begin with, as far as they fit: a safetensors file")
     parser.add_argument("--adversarial-after", type=int, default=4000, help="step at which the discriminator begins")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
@@ -206,9 +242,13 @@ def main(argv: list[str]) -> None:
     print(bank.told(), flush=True)
     checkpoint = args.cache / "checkpoints" / f"{args.name or 'decoder_' + args.part}.pt"
     begun: dict[str, Any] = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {"step": 0}
-    loss = Loss(args.part, args.models / "face", args.adversarial_after, int(begun["step"]))
+    loss = Loss(args.part, args.models / "face", args.adversarial_after, int(begun["step"]), args.teacher is not None)
     schedule = Schedule(args.steps, rate=args.rate, checkpoint_s=150.0)
-    begun_with = load_weights(args.part, args.init) if args.init else PatchDecoder(args.part, args.width)
+    begun_with = PatchDecoder(args.part, args.widths and tuple(args.widths))
+    if args.init is not None:
+        fill(begun_with, args.init)
+    if args.teacher is not None:
+        bank.teach(Teacher(args.part, args.teacher))
     net = train(begun_with, batches(bank, BATCH[args.part]), loss, schedule, checkpoint, watch(bank))
     assert isinstance(net, PatchDecoder)
     folder = args.models / "decoder"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,13 +24,15 @@ _SOFT = ("grid_s1",)
 _GREY, _BLURRED = 0.08, 0.22
 _SHIFT_PX = 2
 """Patches lie at whole pixels, so that a face that moves slowly jumps in them by one: that must not be seen in what is drawn."""
+_TAUGHT_AT_ONCE = 12
 _STORED = ("drawn", "true", "cover", "photo", "photo_cover")
 
 
 @dataclass(frozen=True)
 class Batch:
     """photo, patch (n, 5, h, w); drawn, true (n, 3, h, w), 0..1; code (n, c); weight (n, 1, 1, 1); kept (n, 1, 1, 1), the share
-    of the opening that stays as it is drawn; sharp (n,) bool; kinds of pair."""
+    of the opening that stays as it is drawn; sharp (n,) bool; kinds of pair; taught (n, 3, h, w), what a teacher makes of it, the
+    true picture where there is none."""
 
     photo: Tensor
     patch: Tensor
@@ -39,12 +42,13 @@ class Batch:
     kept: Tensor
     sharp: Tensor
     kinds: tuple[str, ...]
+    taught: Tensor
 
     def to(self, where: torch.device) -> Batch:
         """The same on a device."""
         pictures = self.photo.to(where), self.patch.to(where), self.true.to(where)
         numbers = self.code.to(where), self.weight.to(where), self.kept.to(where), self.sharp.to(where)
-        return Batch(*pictures, *numbers, self.kinds)
+        return Batch(*pictures, *numbers, self.kinds, self.taught.to(where))
 
     @property
     def drawn(self) -> Tensor:
@@ -55,7 +59,7 @@ class Batch:
 @dataclass(frozen=True)
 class _Pairs:
     """drawn, true (n, h, w, 3), cover (n, 2, h, w), photo (p, h, w, 3), photo_cover (p, 2, h, w), all uint8; code (n, c);
-    portrait (n,)."""
+    portrait (n,); taught like true."""
 
     kind: str
     drawn: np.ndarray
@@ -66,6 +70,7 @@ class _Pairs:
     code: np.ndarray
     kept: np.ndarray
     portrait: np.ndarray
+    taught: np.ndarray | None = None
 
 
 class Bank:
@@ -111,6 +116,20 @@ class Bank:
         counts = {k: sum(len(p.code) for p in v) for k, v in self._train.items()}
         return f"pairs {counts}, held out {sum(len(p.code) for p in self._held)}"
 
+    def teach(self, teacher: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> None:
+        """Have a teacher redraw all pairs for training: photo and patch (n, CHANNELS, h, w) float32 in 0..1 and code (n, c) ->
+        change (n, h, w, 3)."""
+        for kind, sources in self._train.items():
+            for i, pairs in enumerate(sources):
+                changes = [
+                    teacher(*(x.numpy() for x in (batch.photo, batch.patch, batch.code)))
+                    for start in range(0, len(pairs.code), _TAUGHT_AT_ONCE)
+                    if (batch := _batch([_row(pairs, k) for k in range(start, min(start + _TAUGHT_AT_ONCE, len(pairs.code)))]))
+                ]
+                made = pairs.drawn + 255 * np.concatenate(changes)
+                sources[i] = replace(pairs, taught=np.clip(np.rint(made), 0, 255).astype(np.uint8))
+            print(f"{kind}: taught", flush=True)
+
     def draw(self, count: int) -> Batch:
         """A batch for training, augmented."""
         kinds, odds = list(self._shares), _normed(list(self._shares.values()))
@@ -139,9 +158,8 @@ class Bank:
         covers[1] = _shifted(covers[1].transpose(1, 2, 0), down, aside).transpose(2, 0, 1)
         if rng.uniform() < _BLURRED:  # a soft photo: what is drawn sharp is to become as soft
             sigma = float(rng.uniform(0.5, 1.6))
-            pictures[0], pictures[2] = (
-                cv2.GaussianBlur(np.ascontiguousarray(p), (0, 0), sigma) for p in (pictures[0], pictures[2])
-            )
+            for i in (0, *range(2, len(pictures))):
+                pictures[i] = cv2.GaussianBlur(np.ascontiguousarray(pictures[i]), (0, 0), sigma)
             if rng.uniform() < 0.7:
                 pictures[1] = cv2.GaussianBlur(np.ascontiguousarray(pictures[1]), (0, 0), sigma * float(rng.uniform(0.6, 1)))
         grey, gain, gamma = rng.uniform() < _GREY, rng.uniform(0.85, 1.12, 3) * rng.uniform(0.7, 1.15), rng.uniform(0.8, 1.25)
@@ -154,7 +172,7 @@ class Bank:
 
 @dataclass(frozen=True)
 class _Row:
-    """pictures: photo, drawn, true; covers: the photo's and the driven ones."""
+    """pictures: photo, drawn, true, taught; covers: the photo's and the driven ones."""
 
     kind: str
     pictures: tuple[np.ndarray, ...]
@@ -165,7 +183,8 @@ class _Row:
 
 def _row(source: _Pairs, at: int) -> _Row:
     who = source.portrait[at]
-    pictures = (source.photo[who], source.drawn[at], source.true[at])
+    taught = source.true if source.taught is None else source.taught
+    pictures = (source.photo[who], source.drawn[at], source.true[at], taught[at])
     return _Row(source.kind, pictures, (source.photo_cover[who], source.cover[at]), source.code[at], float(source.kept[at]))
 
 
@@ -179,7 +198,7 @@ def _batch(rows: list[_Row]) -> Batch:
     def tensor(values: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(values)).float() / 255
 
-    pictures = [tensor([r.pictures[i].transpose(2, 0, 1) for r in rows]) for i in range(3)]
+    pictures = [tensor([r.pictures[i].transpose(2, 0, 1) for r in rows]) for i in range(4)]
     covers = [tensor([r.covers[i] for r in rows]) for i in range(2)]
     soft = torch.tensor([r.kind in _SOFT for r in rows])
     return Batch(
@@ -191,6 +210,7 @@ def _batch(rows: list[_Row]) -> Batch:
         torch.tensor([r.kept for r in rows])[:, None, None, None],
         ~soft,
         tuple(r.kind for r in rows),
+        pictures[3],
     )
 
 

@@ -105,6 +105,7 @@ def quantise(path: Path, calibration: list[dict[str, np.ndarray]]) -> None:
 
     graph = onnx.load(str(path)).graph
     seen = {name for node in graph.node if node.op_type == "DepthToSpace" for name in node.input}
+    seen |= {name for node in graph.node if node.op_type == "Split" and set(node.output) & seen for name in node.input}
     last = [node.name for node in graph.node if node.op_type == "Conv" and set(node.output) & seen]
     quantize_static(
         str(path),

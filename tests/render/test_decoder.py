@@ -49,7 +49,7 @@ class FakeAppearance:
 
     def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         self.photos.append(inputs["photo"])
-        return {"v2": np.full((len(inputs["photo"]), 1), len(self.photos), np.float32)}
+        return {"v4": np.full((len(inputs["photo"]), 1), len(self.photos), np.float32)}
 
 
 class FakePainter:
@@ -176,7 +176,7 @@ def test_appearances_are_of_the_photo_and_run_once(
         assert seen.shape == (len(spots), CHANNELS, *size[::-1])
         np.testing.assert_array_equal(seen, patch_input(photo, spots))
     assert isinstance(engines.mouth, FakePainter)
-    assert engines.mouth.given[0]["v2"] == 1
+    assert engines.mouth.given[0]["v4"] == 1
 
 
 def test_the_same_motion_gives_the_same_frame(make: Make, canonical: np.ndarray, talking: tuple[np.ndarray, HeadPose]) -> None:
@@ -284,7 +284,7 @@ def test_the_shipped_int8_networks_are_those_of_the_weights(part: str, pair: tup
     features, errors = appearance.run(photo=photo), []
     with torch.no_grad():
         pyramid = net.appearance(torch.from_numpy(photo))
-    for name, level in zip(("v2", "v4", "v8"), pyramid, strict=True):
+    for name, level in zip(("v4", "v8"), pyramid, strict=True):
         np.testing.assert_allclose(features[name], level.numpy(), atol=2e-3)
     for _ in range(6):
         z_dyn = 0.7 * rng.standard_normal(latent.size_dyn)

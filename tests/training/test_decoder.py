@@ -20,10 +20,23 @@ from talkinghead.nets.decoder import PARTS, PatchDecoder  # noqa: E402
 from talkinghead.render.refine import KEPT, Refiner, interior_kept  # noqa: E402
 from talkinghead.runtime.onnx import BoundOnnxEngine, OnnxEngine  # noqa: E402
 from talkinghead.runtime.weights import model_path  # noqa: E402
-from talkinghead.training.decoder import Features, Loss, batches, differences, export, load_weights, redrawn, shown, watch  # noqa: E402
-from talkinghead.training.decoder_bank import Bank, Batch  # noqa: E402
+from talkinghead.training.decoder import (  # noqa: E402
+    Features,
+    Loss,
+    Teacher,
+    batches,
+    differences,
+    export,
+    fill,
+    load_weights,
+    redrawn,
+    shown,
+    watch,
+)
+from talkinghead.training.decoder_bank import Bank, Batch, _batch, _row  # noqa: E402
 from talkinghead.training.halves import save_halves  # noqa: E402
 
+SMALL = (16, 8, 16, 24)
 FACE = model_path("face", "mouth.safetensors").parent
 
 
@@ -51,7 +64,7 @@ def learned(net: PatchDecoder, loss: Loss, batch: Batch, steps: int) -> list[flo
 @pytest.mark.parametrize("part", PARTS)
 def test_the_loss_falls(banks: dict[str, Bank], part: str) -> None:
     torch.manual_seed(0)
-    course = learned(PatchDecoder(part, 8), Loss(part, FACE, 100), next(batches(banks[part], 3)), 15)
+    course = learned(PatchDecoder(part, SMALL), Loss(part, FACE, 100), next(batches(banks[part], 3)), 15)
     assert np.isfinite(course).all()
     assert course[-1] < 0.8 * course[0]
 
@@ -60,7 +73,7 @@ def test_a_perfect_picture_has_no_loss(banks: dict[str, Bank]) -> None:
     batch = banks["mouth"].held(4)
     right, loss = Right(batch), Loss("mouth", FACE, 100)
     assert float(loss(right, batch)) == pytest.approx(0, abs=1e-4)
-    assert float(loss(PatchDecoder("mouth", 8), batch).detach()) > 0.1
+    assert float(loss(PatchDecoder("mouth", SMALL), batch).detach()) > 0.1
 
 
 def test_the_opening_counts_for_more_and_soft_pairs_for_less(banks: dict[str, Bank]) -> None:
@@ -109,9 +122,56 @@ def test_an_interior_that_is_kept_does_not_make_the_network_draw_harder(tmp_path
     assert 0 < hidden < 0.4 * seen
 
 
+def test_a_teacher_is_heard_beside_the_truth_and_of_all_that_is_hardly_shown(banks: dict[str, Bank]) -> None:
+    batch = banks["mouth"].held(2)
+    assert batch is not None
+    right, wrong = Right(batch), Right(batch, 0.5 * (batch.true - batch.drawn))
+    taught = replace(batch, taught=batch.drawn + 0.5 * (batch.true - batch.drawn), kept=0 * batch.kept + 1)
+    losses = {
+        name: float(Loss("mouth", FACE, 100, taught=heard)(net, taught))
+        for name, net, heard in (("own way", right, False), ("alone", right, True), ("taught", wrong, True))
+    }
+    assert losses["own way"] == pytest.approx(0, abs=1e-4) and losses["alone"] > 0.05
+    inner = Right(batch, wrong.change * (batch.patch[:, 3:4] == 0) + right.change * (batch.patch[:, 3:4] > 0))
+    assert float(Loss("mouth", FACE, 100, taught=True)(inner, taught)) > losses["taught"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_networks_teach_what_they_draw(part: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = PatchDecoder(part, SMALL).eval()
+    torch.nn.init.normal_(net.painter.out.weight, std=0.1)
+    save_halves(net, tmp_path / "decoder" / f"{part}.safetensors")
+    export(part, tmp_path / "decoder")
+    latent = LatentModel.load(model_path("latent", "latent.npz"))
+    write_shard(tmp_path / "pairs" / "hq" / "a.npz", "hq", 1.0, latent.size_dyn)
+    bank = Bank(tmp_path / "pairs", part, latent)
+    untaught = bank.draw(4)
+    assert torch.equal(untaught.taught, untaught.true)
+    bank.teach(Teacher(part, tmp_path / "decoder"))
+    taught = [pairs for sources in bank._train.values() for pairs in sources]
+    for pairs in taught:
+        row = _batch([_row(pairs, k) for k in range(len(pairs.code))])
+        with torch.no_grad():
+            made = redrawn(load_weights(part, tmp_path / "decoder" / f"{part}.safetensors"), row).clamp(0, 1)
+        assert (row.taught - made).abs().max() < 0.01 and (row.taught - row.drawn).abs().max() > 0.02
+
+
+def test_weights_are_taken_as_far_as_they_fit(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    narrow, other, wide = (PatchDecoder("eye", widths) for widths in (SMALL, SMALL, (16, 8, 32, 24)))
+    save_halves(narrow, tmp_path / "eye.safetensors")
+    for net in (other, wide):
+        fill(net, tmp_path / "eye.safetensors")
+    given = {name: p.half().float() for name, p in narrow.state_dict().items()}
+    assert all(torch.allclose(p, given[name], atol=1e-3) for name, p in other.state_dict().items())
+    assert torch.allclose(wide.painter.stem.weight, given["painter.stem.weight"], atol=1e-3)
+    assert wide.painter.down_4.weight.shape != narrow.painter.down_4.weight.shape
+
+
 def test_the_judge_comes_late_and_learns(banks: dict[str, Bank]) -> None:
     torch.manual_seed(0)
-    loss, net, batch = Loss("eye", FACE, 2), PatchDecoder("eye", 8), banks["eye"].draw(4)
+    loss, net, batch = Loss("eye", FACE, 2), PatchDecoder("eye", SMALL), banks["eye"].draw(4)
     start = [p.detach().clone() for p in loss._judge.parameters()]
 
     def moved() -> bool:
@@ -126,7 +186,7 @@ def test_the_judge_comes_late_and_learns(banks: dict[str, Bank]) -> None:
 def test_a_training_that_goes_on_keeps_its_judge_waiting_no_longer(banks: dict[str, Bank]) -> None:
     loss = Loss("eye", FACE, 2, step=7)
     before = next(iter(loss._judge.parameters())).detach().clone()
-    learned(PatchDecoder("eye", 8), loss, banks["eye"].draw(2), 1)
+    learned(PatchDecoder("eye", SMALL), loss, banks["eye"].draw(2), 1)
     assert (next(iter(loss._judge.parameters())) != before).any()
 
 
@@ -171,7 +231,7 @@ def test_figures_tell_nothing_done_from_all_done(banks: dict[str, Bank]) -> None
     bank = banks["mouth"]
     check, batch = watch(bank), bank.held(192)
     found = [re.fullmatch(r"hq L1 ([\d.]+) ([\d.]+) sharp ([\d.]+) \(([\d.]+)\);", check(net)) for net in
-             (PatchDecoder("mouth", 8), Right(batch))]  # fmt: skip
+             (PatchDecoder("mouth", SMALL), Right(batch))]  # fmt: skip
     nothing, everything = ([float(x) for x in match.groups()] for match in found if match is not None)
     assert nothing[0] == pytest.approx(0.9 * OFF, abs=1.5)  # the mean of the three colours
     assert nothing[1] == 1 and nothing[2] == nothing[3]
@@ -181,13 +241,13 @@ def test_figures_tell_nothing_done_from_all_done(banks: dict[str, Bank]) -> None
 @pytest.mark.parametrize("part", PARTS)
 def test_saved_loaded_and_exported_is_the_same_network(part: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = PatchDecoder(part, 8).eval()
+    net = PatchDecoder(part, SMALL).eval()
     for name, parameter in net.named_parameters():  # what starts at nought
         if "out." in name or "film.2" in name or "second" in name:
             torch.nn.init.normal_(parameter, std=0.1)
     save_halves(net, tmp_path / "decoder" / f"{part}.safetensors")
     loaded = load_weights(part, tmp_path / "decoder" / f"{part}.safetensors")
-    assert loaded.width == 8 and not loaded.training
+    assert loaded.widths == SMALL and not loaded.training
     export(part, tmp_path / "decoder")
     appearance, painter = (OnnxEngine(tmp_path / "decoder" / f"{part}{kind}.onnx") for kind in ("_appearance", ""))
     width_px, height_px, _ = PARTS[part]
@@ -205,7 +265,7 @@ def test_saved_loaded_and_exported_is_the_same_network(part: str, tmp_path: Path
 @pytest.mark.parametrize("part", PARTS)
 def test_int8_stays_in_bytes_and_floats_come_back_from_it(part: str, banks: dict[str, Bank], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = PatchDecoder(part, 8).eval()
+    net = PatchDecoder(part, SMALL).eval()
     for name, parameter in net.named_parameters():
         if "out." in name or "film.2" in name or "second" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -221,6 +281,6 @@ def test_int8_stays_in_bytes_and_floats_come_back_from_it(part: str, banks: dict
     with torch.no_grad():
         pyramid = loaded.appearance(batch.photo)
         true = loaded.painter(batch.patch, batch.code, *pyramid).numpy()
-    given = dict(zip(("patch", "code", "v2", "v4", "v8"), (x.numpy() for x in (batch.patch, batch.code, *pyramid)), strict=True))
+    given = dict(zip(("patch", "code", "v4", "v8"), (x.numpy() for x in (batch.patch, batch.code, *pyramid)), strict=True))
     for engine, share in ((OnnxEngine(path), 0.1), (BoundOnnxEngine(path, "cpu"), 0.05)):
         assert np.abs(engine.run(**given)["change"] - true).max() <= share * np.abs(true).max() > 0

@@ -25,7 +25,7 @@ from talkinghead.runtime.torch import TorchEngine
 from talkinghead.runtime.weights import model_path
 
 PARTS = {"mouth": MOUTH_PX, "eye": EYE_PX}
-_PYRAMID = ("v2", "v4", "v8")
+_PYRAMID = ("v4", "v8")
 _MARGIN_PX = 2
 _BESIDE, _MIDDLE = (float(tap) for tap in _KERNEL[:2])
 _MOST_SOFT_PX = 10

@@ -129,7 +129,8 @@ class Session:
 
     def drawers(self, count: int) -> list[Callable[[Motion], Frame]]:
         """As `draw`, to be called at the same time, so that ``count`` pictures are drawn at once: the first in a thread of this
-        process, after a second or so each other one in a process of its own, which two threads keep busy. Those end with them."""
+        process, each other one after half a second or more in a process of its own (see `render.apart`), which two threads keep
+        busy and which ends with them."""
         if count == 1:
             return [self.draw]
         apart = [self._avatar.apart() for _ in range(count - 1)]

@@ -121,11 +121,10 @@ class Bank:
         change (n, h, w, 3)."""
         for kind, sources in self._train.items():
             for i, pairs in enumerate(sources):
-                changes = [
-                    teacher(*(x.numpy() for x in (batch.photo, batch.patch, batch.code)))
-                    for start in range(0, len(pairs.code), _TAUGHT_AT_ONCE)
-                    if (batch := _batch([_row(pairs, k) for k in range(start, min(start + _TAUGHT_AT_ONCE, len(pairs.code)))]))
-                ]
+                count, changes = len(pairs.code), []
+                for start in range(0, count, _TAUGHT_AT_ONCE):
+                    batch = _batch([_row(pairs, k) for k in range(start, min(start + _TAUGHT_AT_ONCE, count))])
+                    changes.append(teacher(batch.photo.numpy(), batch.patch.numpy(), batch.code.numpy()))
                 made = pairs.drawn + 255 * np.concatenate(changes)
                 sources[i] = replace(pairs, taught=np.clip(np.rint(made), 0, 255).astype(np.uint8))
             print(f"{kind}: taught", flush=True)
